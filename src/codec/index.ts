@@ -1,0 +1,33 @@
+/**
+ * One codec for everything that crosses a process or thread boundary: arguments, results, captured values,
+ * messages. See README.md in this folder for the format.
+ */
+
+/** What `encode` returns. `bytes` refers to `attachments` by index; both are needed to decode. */
+export interface Encoded {
+  bytes: Uint8Array
+  /** Backing stores of typed arrays, ArrayBuffers and SharedArrayBuffers, out of band, in order of first use. */
+  attachments: (ArrayBuffer | SharedArrayBuffer)[]
+  /** Those of `attachments` that the sender gives away (`transfer(x)`), for a transfer list. */
+  transfer?: ArrayBuffer[]
+}
+
+/** Functions and classes that both ends know, by a small index (captured and imported ones). */
+export interface Entities {
+  /** Encoding: the index of a function or class, or undefined when the other end does not know it. */
+  indexOf(fn: Function): number | undefined
+  /** Decoding: the function or class with this index, or undefined. */
+  at(index: number): Function | undefined
+}
+
+export interface EncodeOptions {
+  /** Name of the root in error paths. @default 'value' */
+  path?: string
+  entities?: Entities
+  /** SharedArrayBuffers may travel (threads of one process only). @default false */
+  shared?: boolean
+}
+
+export interface DecodeOptions {
+  entities?: Entities
+}
