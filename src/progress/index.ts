@@ -1,0 +1,6 @@
+export { type FormatOptions, formatProgress, formatSummary, paint } from './format.ts'
+export { LiveArea, type TerminalStream } from './live-area.ts'
+export { canAnimate, canColour, Reporter, type ReporterOptions } from './reporter.ts'
+export type { Snapshot, WatchedJob } from './snapshot.ts'
+export { formatBytes, formatCount, formatDuration, formatRate } from './units.ts'
+export { displayWidth, plain, truncate } from './width.ts'
