@@ -23,6 +23,11 @@ export const ERRORS = {
   DICOMP_E_OUT_OF_MEMORY: 'A task needed more memory than its slot may use.',
   DICOMP_E_INPUT: 'The iterable of inputs threw while it was read.',
   DICOMP_E_CLOSED: 'The cluster was closed; it takes no more work.',
+  DICOMP_E_MODULE: 'A module that should have a function to distribute has none, or is not there.',
+  DICOMP_E_FILE: 'A file cannot be read or written; the message says which one and why.',
+  DICOMP_E_LINE: 'A line of the input is not what it should be (JSON, UTF-8); the message has its number.',
+  DICOMP_E_RESULT: 'The result of a task cannot be written as JSON.',
+  DICOMP_E_RESUME: 'An interrupted run cannot be continued: its task, options, input or output is another.',
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
