@@ -1,0 +1,90 @@
+/** What the bundler could not do, said in words and places of the user's program. */
+import { basename, resolve } from 'node:path'
+import type * as Esbuild from 'esbuild'
+import { BundleError } from '../errors.ts'
+import { exportsOf } from './exports.ts'
+import { packageName } from './packages.ts'
+import { traceOf, traceScript } from './trace.ts'
+import type { Entry } from './types.ts'
+
+/** Name of the entry's text in what the bundler says. An .mjs, so that CommonJS imports mean what Node.js means. */
+export const ENTRY_FILE = 'dicomp-entry.mjs'
+
+const SHOWN = 5
+
+/** Turns a failed build into a BundleError that names the lines of the user's files. */
+export async function bundleError(
+  failure: unknown,
+  entry: Entry,
+  esbuild: typeof Esbuild | undefined,
+): Promise<Error> {
+  const messages = (failure as Partial<Esbuild.BuildFailure>)?.errors
+  if (failure instanceof BundleError) return failure
+  if (!Array.isArray(messages) || messages.length === 0) {
+    return new BundleError(
+      `The bundler failed: ${failure instanceof Error ? failure.message : String(failure)}`,
+      {
+        fix: 'check that the package esbuild is installed whole for this system (npm install)',
+        cause: failure,
+      },
+    )
+  }
+  const lines: string[] = []
+  let fix: string | undefined
+  for (const message of messages.slice(0, SHOWN)) {
+    const told = await tell(message, entry, esbuild)
+    lines.push(told.text)
+    fix ??= told.fix
+  }
+  if (messages.length > SHOWN) lines.push(`… and ${messages.length - SHOWN} more`)
+  return new BundleError(lines.join('\n'), { fix: fix ?? 'correct the file at this place' })
+}
+
+async function tell(
+  { text, location }: Esbuild.Message,
+  entry: Entry,
+  esbuild: typeof Esbuild | undefined,
+): Promise<{ text: string; fix?: string }> {
+  const at = place(location, entry)
+  const missing = /^Could not resolve "(.+)"/.exec(text)?.[1]
+  if (missing !== undefined) {
+    const name = packageName(missing)
+    const fix = /^[./]|^[A-Za-z]:|^#/.test(missing)
+      ? 'correct the path of the import'
+      : `install it (npm install ${name}), or correct the name of the import`
+    return { text: `Cannot find '${missing}'${at}`, fix }
+  }
+  const unexported = /^No matching export in "(.+)" for import "(.+)"$/.exec(text)
+  if (unexported) {
+    const [, file = '', name = ''] = unexported
+    const names = await listExports(resolve(entry.resolveDir, file), esbuild)
+    const there = names.length > 0 ? `; it exports ${names.map((known) => `'${known}'`).join(', ')}` : ''
+    const what = name === 'default' ? 'no default export' : `no export '${name}'`
+    return {
+      text: `${basename(file)} has ${what}${at}${there}`,
+      fix: 'import a name that the module exports',
+    }
+  }
+  const unknown = /^No loader is configured for "(.+)" files/.exec(text)?.[1]
+  if (unknown !== undefined) {
+    const fix = 'read the file at the caller and capture its content'
+    return { text: `A ${unknown} file cannot be part of the code${at}`, fix }
+  }
+  return { text: `${text}${at}` }
+}
+
+function place(location: Esbuild.Location | null, entry: Entry): string {
+  if (!location) return ''
+  const { file, line, column, lineText } = location
+  if (file !== ENTRY_FILE) return ` (${resolve(entry.resolveDir, file)}:${line}:${column + 1})`
+  const map = entry.map() as { sourcesContent?: string[]; sources?: string[] } | undefined
+  const found = map && traceOf(map, entry.resolveDir)?.(line, column + 1)
+  if (!found) return ` (in the line \`${lineText.trim().slice(0, 120)}\`)`
+  const at = traceScript(found, undefined)
+  return ` (${at.file}:${at.line}:${at.column})`
+}
+
+/** The message stands without the list. */
+async function listExports(file: string, esbuild: typeof Esbuild | undefined): Promise<string[]> {
+  return esbuild ? exportsOf(file, esbuild.build).catch(() => []) : []
+}
