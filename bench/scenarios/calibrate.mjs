@@ -1,0 +1,3 @@
+import { calibrate } from '../child/measure.mjs'
+
+export const run = () => ({ spinsPerMs: calibrate() })
