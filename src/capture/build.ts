@@ -1,12 +1,11 @@
 /** One run of the bundler: from an entry to code that needs nothing but Node.js and its native packages. */
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, resolve } from 'node:path'
 import type * as Esbuild from 'esbuild'
 import { findOwnFiles, type MappedCode, mentionsOwnFile } from './assets.ts'
 import { bundleError, ENTRY_FILE } from './build-errors.ts'
+import { libraryRoot, runtimeModule } from './library.ts'
 import { type Lookup, nativePlugin, newFindings, type PackageFindings } from './natives.ts'
-import { runtimeModule } from './runtime-names.ts'
+import { conditions } from './packages.ts'
 import type { Entry, NativePackage } from './types.ts'
 
 export interface Built extends MappedCode {
@@ -127,30 +126,4 @@ function libraryPlugin(): Esbuild.Plugin {
       onLoad({ filter: new RegExp(`^${escaped}[/\\\\](?:src|dist)[/\\\\]index\\.[jt]s$`) }, module)
     },
   }
-}
-
-let root: string | undefined | null = null
-
-/** The folder of this package; undefined when it was bundled into a program. */
-export function libraryRoot(): string | undefined {
-  if (root !== null) return root
-  root = undefined
-  let dir = dirname(fileURLToPath(import.meta.url))
-  for (let up = ''; dir !== up; up = dir, dir = dirname(dir)) {
-    const manifest = join(dir, 'package.json')
-    if (!existsSync(manifest)) continue
-    if ((JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === 'dicomp') root = dir
-    break
-  }
-  return root
-}
-
-/** Export conditions: the bundler's own default plus those that this process was started with. */
-export function conditions(): string[] {
-  const words = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
-  const own = words.flatMap((word, i) => {
-    const value = /^(?:--conditions|-C)(?:=(.+))?$/.exec(word)
-    return value ? (value[1] ?? words[i + 1] ?? []) : []
-  })
-  return ['module', ...new Set(own)]
 }

@@ -1,10 +1,11 @@
 /** From a captured entry to one file of code in the cache, with as little work as possible. */
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { type Built, build, conditions } from './build.ts'
+import type { Built } from './build.ts'
 import { type CodeFile, getCode, getNote, hasNote, noteFile, putCode, putNote } from './cache.ts'
 import { compareInputs, type Inputs, noteInputs } from './inputs.ts'
 import { type BuildMap, rememberOrigin } from './origins.ts'
+import { conditions } from './packages.ts'
 import { plainCode } from './plain.ts'
 import type { Bundle, Entry, NativePackage } from './types.ts'
 
@@ -75,6 +76,7 @@ function plain(key: string, entry: Entry): Made | undefined {
 
 async function make(entry: Entry, id: string): Promise<Made> {
   const began = Date.now() - CLOCK_STEP
+  const { build } = await import('./build.ts') // most processes never build
   const built = await build(entry)
   const code = putCode(built.code)
   const file = mapFile(id, code.hash)

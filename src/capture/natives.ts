@@ -7,6 +7,7 @@ import { isBuiltin } from 'node:module'
 import { relative } from 'node:path'
 import type { ImportKind, OnResolveResult, Plugin, PluginBuild } from 'esbuild'
 import { exportsOf } from './exports.ts'
+import { RUNTIME } from './library.ts'
 import {
   inNodeModules,
   isNative,
@@ -16,7 +17,6 @@ import {
   Packages,
   packageName,
 } from './packages.ts'
-import { RUNTIME } from './runtime-names.ts'
 import type { NativePackage } from './types.ts'
 
 /** What `import 'name'` meant in a directory: another answer later means that a cached bundle is out of date. */

@@ -129,3 +129,13 @@ export class Packages {
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null
 }
+
+/** Export conditions: the bundler's own default plus those that this process was started with. */
+export function conditions(): string[] {
+  const words = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)]
+  const own = words.flatMap((word, i) => {
+    const value = /^(?:--conditions|-C)(?:=(.+))?$/.exec(word)
+    return value ? (value[1] ?? words[i + 1] ?? []) : []
+  })
+  return ['module', ...new Set(own)]
+}

@@ -3,7 +3,7 @@
  * itself, and dicomp. They are ready at once; starting the bundler takes 15–40 ms and a tick.
  */
 import { isBuiltin } from 'node:module'
-import { RUNTIME, RUNTIME_NAMES } from './runtime-names.ts'
+import { RUNTIME, RUNTIME_NAMES } from './library.ts'
 import type { Entry } from './types.ts'
 
 const IMPORT = /^import (?:([^'"]+?) from )?(['"])([^'"\\]+)\2(?: with \{[^}]*\})?;?$/
