@@ -47,7 +47,13 @@ function describe(program: Command): Tree {
 
 function describeOption(option: Option): OptionInfo {
   const takesValue = option.required || option.optional
-  const takes = !takesValue ? undefined : option.argChoices ? 'choices' : /<file>/.test(option.flags) ? 'file' : 'value'
+  const takes = !takesValue
+    ? undefined
+    : option.argChoices
+      ? 'choices'
+      : /<file>/.test(option.flags)
+        ? 'file'
+        : 'value'
   return {
     flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null) as string[],
     description: option.description,
@@ -61,7 +67,11 @@ function bash({ name, options, commands }: Tree): string {
   const cases = commands.map((command) => {
     const valued = command.options.filter((option) => option.takes)
     const values = valued.map((option) => {
-      const reply = { file: 'COMPREPLY=($(compgen -f -- "$word"))', choices: compgen(option.choices.join(' ')), value: ':' }
+      const reply = {
+        file: 'COMPREPLY=($(compgen -f -- "$word"))',
+        choices: compgen(option.choices.join(' ')),
+        value: ':',
+      }
       return `        ${option.flags.join('|')}) ${reply[option.takes ?? 'value']}; return ;;`
     })
     const prev = values.length > 0 ? `      case "$before" in\n${values.join('\n')}\n      esac\n` : ''
@@ -90,7 +100,8 @@ function compgen(words: string): string {
 
 function zsh({ name, options, commands }: Tree): string {
   const quote = (text: string) => text.replaceAll("'", "'\\''")
-  const described = (text: string) => quote(text).replaceAll('[', '\\[').replaceAll(']', '\\]').replaceAll(':', '\\:')
+  const described = (text: string) =>
+    quote(text).replaceAll('[', '\\[').replaceAll(']', '\\]').replaceAll(':', '\\:')
   const spec = (option: OptionInfo) => {
     const value = { file: ':file:_files', choices: `:value:(${option.choices.join(' ')})`, value: ':value: ' }
     const tail = `[${described(option.description)}]${option.takes ? value[option.takes] : ''}`
@@ -126,7 +137,9 @@ compdef _${name} ${name}
 function fish({ name, options, commands }: Tree): string {
   const quote = (text: string) => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
   const line = (condition: string, option: OptionInfo) => {
-    const flags = option.flags.map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`))
+    const flags = option.flags.map((flag) =>
+      flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`,
+    )
     const value = { file: ' -r -F', choices: ` -x -a ${quote(option.choices.join(' '))}`, value: ' -x' }
     return `complete -c ${name} -n ${quote(condition)} ${flags.join(' ')}${option.takes ? value[option.takes] : ''} -d ${quote(option.description)}`
   }
@@ -134,7 +147,9 @@ function fish({ name, options, commands }: Tree): string {
   for (const option of options) lines.push(line('__fish_use_subcommand', option))
   for (const command of commands) {
     const here = `__fish_seen_subcommand_from ${command.name}`
-    lines.push(`complete -c ${name} -n '__fish_use_subcommand' -f -a ${command.name} -d ${quote(command.summary)}`)
+    lines.push(
+      `complete -c ${name} -n '__fish_use_subcommand' -f -a ${command.name} -d ${quote(command.summary)}`,
+    )
     for (const option of command.options) lines.push(line(here, option))
     if (command.choices.length > 0) {
       lines.push(`complete -c ${name} -n ${quote(here)} -f -a ${quote(command.choices.join(' '))}`)

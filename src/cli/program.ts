@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { Argument, Command, Option } from 'commander'
-import { duration, size, wholeNumber } from './values.ts'
+import { duration, environment, size, wholeNumber } from './values.ts'
 
 /** Ends a command: its promise gives the exit code. */
 export type Finish = (code: Promise<number>) => Promise<void>
@@ -14,7 +14,14 @@ export function buildProgram(finish: Finish): Command {
     .helpCommand('help [command]', 'print help about a command')
     .enablePositionalOptions()
     .showHelpAfterError('(dicomp --help tells what there is)')
-    .addHelpText('after', examples(['dicomp run app.ts', 'dicomp map task.ts --input in.jsonl --output out.jsonl', 'dicomp doctor']))
+    .addHelpText(
+      'after',
+      examples([
+        'dicomp run app.ts',
+        'dicomp map task.ts --input in.jsonl --output out.jsonl',
+        'dicomp doctor',
+      ]),
+    )
   addRun(program, finish)
   addMap(program, finish)
   addBench(program, finish)
@@ -27,12 +34,21 @@ function addRun(program: Command, finish: Finish): void {
   program
     .command('run')
     .summary('run a program that uses dicomp, with live progress')
-    .description('Run a program that uses dicomp: TypeScript or JavaScript, without set-up, with a live progress line per job on stderr.')
+    .description(
+      'Run a program that uses dicomp: TypeScript or JavaScript, without set-up, with a live progress line per job on stderr.',
+    )
     .argument('<file>', 'the program')
     .argument('[args...]', 'its arguments')
     .option('--no-progress', 'show no progress')
     .passThroughOptions()
-    .addHelpText('after', examples(['dicomp run app.ts', 'dicomp run render.ts --width 1920', 'dicomp run --no-progress app.ts > result.json']))
+    .addHelpText(
+      'after',
+      examples([
+        'dicomp run app.ts',
+        'dicomp run render.ts --width 1920',
+        'dicomp run --no-progress app.ts > result.json',
+      ]),
+    )
     .action((file: string, args: string[], options: { progress: boolean }) =>
       finish(import('./run.ts').then(({ run }) => run(file, args, options))),
     )
@@ -54,11 +70,17 @@ function addMap(program: Command, finish: Finish): void {
     .option('--errors <file>', 'write failed inputs there, with their errors; implies --keep-going')
     .optionsGroup('Failures:')
     .option('--keep-going', 'go on past lines and tasks that fail', false)
-    .addOption(new Option('--bail', 'stop at the first failure (the default)').conflicts(['keepGoing', 'errors']))
+    .addOption(
+      new Option('--bail', 'stop at the first failure (the default)').conflicts(['keepGoing', 'errors']),
+    )
     .option('--retries <n>', 'run a failed task again, so many times (default: 0)', wholeNumber(0))
     .option('--timeout <duration>', 'fail a task that runs longer, for example 30s', duration)
     .optionsGroup('Interrupted runs:')
-    .addOption(new Option('--resume', 'go on with an interrupted run (or begin one)').default(false).conflicts('overwrite'))
+    .addOption(
+      new Option('--resume', 'go on with an interrupted run (or begin one)')
+        .default(false)
+        .conflicts('overwrite'),
+    )
     .option('--overwrite', 'start over, although there are results of an interrupted run', false)
     .option('--allow-changed-task', 'resume although the code of the task was changed', false)
     .optionsGroup('Resources:')
@@ -66,6 +88,11 @@ function addMap(program: Command, finish: Finish): void {
     .option('--concurrency <n>', 'run at most so many tasks at the same time', wholeNumber(1))
     .addOption(new Option('--isolation <kind>', 'what a task runs in').choices(['thread', 'process']))
     .option('--memory <size>', 'memory that a task may use, for example 2GB', size)
+    .option(
+      '--env <name[=value]>',
+      'environment variable that tasks see (repeatable; most are not passed on)',
+      environment,
+    )
     .optionsGroup('Messages:')
     .option('--no-progress', 'show no progress')
     .option('--json', 'print a summary as JSON at the end (to stderr when the results go to stdout)', false)
@@ -87,7 +114,9 @@ function addBench(program: Command, finish: Finish): void {
   program
     .command('bench')
     .summary("print this machine's own numbers")
-    .description("Measure dicomp on this machine, in a few seconds: overhead per task, calls per second, map rate, efficiency.")
+    .description(
+      'Measure dicomp on this machine, in a few seconds: overhead per task, calls per second, map rate, efficiency.',
+    )
     .option('--slots <n>', 'use so many cores (default: all)', wholeNumber(1))
     .option('--json', 'print JSON', false)
     .addHelpText('after', examples(['dicomp bench', 'dicomp bench --json > bench.json']))
@@ -98,7 +127,9 @@ function addDoctor(program: Command, finish: Finish): void {
   program
     .command('doctor')
     .summary('check this machine, and say what to do')
-    .description('Check Node, cores, memory, limits and the kinds of isolation of this machine. Exits with 1 when something is wrong.')
+    .description(
+      'Check Node, cores, memory, limits and the kinds of isolation of this machine. Exits with 1 when something is wrong.',
+    )
     .option('--json', 'print JSON', false)
     .addHelpText('after', examples(['dicomp doctor', 'dicomp doctor --json']))
     .action((options) => finish(import('./doctor.ts').then(({ doctor }) => doctor(options))))

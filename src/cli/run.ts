@@ -26,10 +26,12 @@ export async function run(file: string, args: string[], options: { progress: boo
       child.kill(signal)
     })
   }
-  const { code, signal } = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done, failed) => {
-    child.on('error', failed)
-    child.on('exit', (code, signal) => done({ code, signal }))
-  })
+  const { code, signal } = await new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(
+    (done, failed) => {
+      child.on('error', failed)
+      child.on('exit', (code, signal) => done({ code, signal }))
+    },
+  )
   if (signal) {
     for (const forwarded of FORWARDED) process.removeAllListeners(forwarded)
     process.kill(process.pid, signal)

@@ -10,20 +10,27 @@ export function wholeNumber(least: number): (text: string) => number {
   }
 }
 
-/** A duration as the API takes it: `1500` (milliseconds), `30s`, `5m`, `2h`. */
-export function duration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text)
-  const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-  const ms = Number(match?.[1]) * units[(match?.[2] ?? 'ms') as keyof typeof units]
-  if (match && ms > 0 && Number.isFinite(ms)) return ms
-  throw new InvalidArgumentError('It must be a duration like 30s, 5m, 2h or 1500 (milliseconds).')
+/** A duration as the API takes it: `30s`, `5m`, `2h`, or a number of milliseconds. */
+export function duration(text: string): number | string {
+  if (!/^\d+(\.\d+)?(ms|s|m|min|h|d)?$/.test(text) || Number.parseFloat(text) === 0) {
+    throw new InvalidArgumentError('It must be a duration like 30s, 5m, 2h or 1500 (milliseconds).')
+  }
+  return /[a-z]$/.test(text) ? text : Number(text)
 }
 
-/** Bytes: `500MB`, `2GB`, `1.5GiB`, or a plain number. */
-export function size(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?$/i.exec(text)
-  const power = ['', 'k', 'm', 'g', 't'].indexOf((match?.[2] ?? '').toLowerCase())
-  const bytes = Math.round(Number(match?.[1]) * 1024 ** power)
-  if (match && bytes > 0) return bytes
+/** A size as the API takes it: `500MB`, `2GB`, `1.5GiB`. */
+export function size(text: string): string {
+  if (/^\d+(\.\d+)?\s*[KMGT]i?B$/i.test(text) && Number.parseFloat(text) > 0) return text
   throw new InvalidArgumentError('It must be a size like 500MB or 2GB.')
+}
+
+/** Collects `NAME=value` and `NAME` (its value here) into one object. */
+export function environment(text: string, before: Record<string, string> = {}): Record<string, string> {
+  const equals = text.indexOf('=')
+  const name = equals < 0 ? text : text.slice(0, equals)
+  const value = equals < 0 ? process.env[text] : text.slice(equals + 1)
+  if (!name) throw new InvalidArgumentError('It must be NAME or NAME=value.')
+  if (value === undefined)
+    throw new InvalidArgumentError(`There is no variable ${name} here; give it a value: ${name}=value.`)
+  return { ...before, [name]: value }
 }

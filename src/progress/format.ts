@@ -11,10 +11,11 @@ export interface FormatOptions {
   colour?: boolean
 }
 
-type Colour = 'green' | 'red' | 'dim' | 'bold'
+type Colour = 'green' | 'red' | 'yellow' | 'dim' | 'bold'
 const CODES: Record<Colour, [number, number]> = {
   green: [32, 39],
   red: [31, 39],
+  yellow: [33, 39],
   dim: [2, 22],
   bold: [1, 22],
 }

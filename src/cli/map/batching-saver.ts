@@ -25,6 +25,8 @@ export abstract class BatchingSaver implements Saver {
     this.events = events
   }
 
+  abstract readonly saved: number
+
   /** Writes one batch. Never runs twice at once. */
   protected abstract writeBatch(lines: PendingLine[]): Promise<void>
   /** After the last batch, or after a failed one. */

@@ -57,6 +57,10 @@ export class JournaledSaver extends BatchingSaver {
     }
   }
 
+  get saved(): number {
+    return this.#done.size
+  }
+
   protected override async writeBatch(lines: PendingLine[]): Promise<void> {
     const rows: Rows = {}
     const texts: Record<Destination, Buffer[]> = { out: [], err: [] }
@@ -93,7 +97,8 @@ export class JournaledSaver extends BatchingSaver {
       closeSync(this.#journal)
       for (const file of Object.values(this.#files)) if (file) closeSync(file.fd)
     }
-    if (complete) rmSync(this.#paths.journal, { force: true })
+    // Without anything done there is nothing to resume.
+    if (complete || this.#done.size === 0) rmSync(this.#paths.journal, { force: true })
   }
 
   async #mark(): Promise<void> {

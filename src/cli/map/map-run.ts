@@ -61,7 +61,7 @@ export class MapRun {
   readonly #reader: LineReader
   readonly #abort = new AbortController()
   readonly #inFlight = new Map<number, InFlight>()
-  #saver!: Saver
+  #saver: Saver | undefined
   #stop: Stop | undefined
 
   constructor(input: Input, options: MapRunOptions) {
@@ -74,6 +74,11 @@ export class MapRun {
     this.progress.estimate = () => this.#estimate()
   }
 
+  /** Records whose lines are written. */
+  get saved(): number {
+    return this.#saver?.saved ?? 0
+  }
+
   /** Ends the run soon; what is done stays. */
   interrupt(signal: NodeJS.Signals): void {
     this.#stopNow({ why: 'signal', signal })
@@ -84,10 +89,11 @@ export class MapRun {
     runner: TaskRunner,
     openSaver: (events: SaverEvents) => Promise<Saver>,
   ): Promise<Stop | undefined> {
-    this.#saver = await openSaver({
+    const saver = await openSaver({
       read: () => this.#reader.state,
       failed: (error) => this.#stopNow({ why: 'error', error }),
     })
+    this.#saver = saver
     try {
       const options = { ordered: !this.#options.unordered, signal: this.#abort.signal }
       for await (const outcome of runner.run(this.#feed(), options)) {
@@ -100,7 +106,7 @@ export class MapRun {
       this.#input.close()
     }
     try {
-      await this.#saver.close(this.#stop === undefined)
+      await saver.close(this.#stop === undefined)
     } catch (error) {
       this.#stop = { why: 'error', error }
     }
@@ -166,7 +172,7 @@ export class MapRun {
       }
     }
     if (line !== undefined) {
-      await this.#saver.add('out', entry.record.index, line)
+      await this.#saver?.add('out', entry.record.index, line)
       this.progress.done++
       return
     }
@@ -182,7 +188,7 @@ export class MapRun {
   }
 
   async #fail(record: InputRecord, input: unknown, error: unknown): Promise<void> {
-    await this.#saver.add('err', record.index, formatFailure(record, input, error))
+    await this.#saver?.add('err', record.index, formatFailure(record, input, error))
     this.progress.failed++
     this.#options.onFailure?.(record, error)
   }

@@ -12,6 +12,7 @@ interface Sink {
 /** Writes lines to stdout (`output` undefined) or to a pipe or device, without a journal. */
 export class PlainSaver extends BatchingSaver {
   readonly #sinks: Record<Destination, Sink | undefined>
+  saved = 0
 
   private constructor(sinks: Record<Destination, Sink | undefined>, events: SaverEvents) {
     super(events)
@@ -33,6 +34,7 @@ export class PlainSaver extends BatchingSaver {
       const text = lines.map((line) => (line.to === to ? (line.text ?? '') : '')).join('')
       if (text) await this.#sinks[to]?.write(text)
     }
+    this.saved += lines.length
   }
 
   protected override async finish(): Promise<void> {

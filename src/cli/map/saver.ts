@@ -5,6 +5,8 @@ export type Destination = 'out' | 'err'
 
 /** Takes the lines of a run and gets them to where they belong. */
 export interface Saver {
+  /** Records whose lines are written, in earlier runs or in this one. */
+  readonly saved: number
   /**
    * Adds a line (with its newline) about a record. Waits when too much is unwritten. With `text` undefined the
    * record is only noted as failed.
