@@ -6,10 +6,41 @@ import { createRequire } from 'node:module'
 import { build } from 'esbuild'
 
 rmSync('dist', { recursive: true, force: true })
-const common = { bundle: true, format: 'esm', platform: 'node', target: 'node20.19', sourcemap: true, logLevel: 'warning', outdir: 'dist' }
-await build({ ...common, entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts' }, packages: 'external', splitting: true, chunkNames: 'chunks/[name]-[hash]' })
-await build({ ...common, entryPoints: { runner: 'src/runner/main.ts' }, minifySyntax: true, sourcemap: false })
+const common = {
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20.19',
+  sourcemap: true,
+  logLevel: 'warning',
+  outdir: 'dist',
+}
+await build({
+  ...common,
+  entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts' },
+  packages: 'external',
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+})
+await build({
+  ...common,
+  entryPoints: { runner: 'src/runner/main.ts' },
+  minifySyntax: true,
+  sourcemap: false,
+})
+// What a slot loads when a task itself distributes: CommonJS, since it has to be there at once.
+await build({
+  ...common,
+  format: 'cjs',
+  entryPoints: { library: 'src/library.ts' },
+  outExtension: { '.js': '.cjs' },
+  packages: 'external',
+  define: { 'import.meta.url': 'importMetaUrl' },
+  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href" },
+})
 
-const tsc = createRequire(import.meta.url).resolve('typescript/package.json').replace('package.json', 'bin/tsc')
+const tsc = createRequire(import.meta.url)
+  .resolve('typescript/package.json')
+  .replace('package.json', 'bin/tsc')
 const types = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
 process.exit(types.status ?? 1)

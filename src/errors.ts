@@ -13,8 +13,10 @@ export const ERRORS = {
   DICOMP_E_NOT_A_FUNCTION: 'distribute() was given something that is not a function.',
   DICOMP_E_ENCODE: 'A value cannot travel between processes; `path` says where it is.',
   DICOMP_E_DECODE: 'Bytes that should be an encoded value are truncated, damaged or hostile.',
-  DICOMP_E_CAPTURE: 'A function, or something that it captures, cannot travel; the message has the capture path.',
-  DICOMP_E_BUNDLE: 'The code of a function could not be bundled (an import does not resolve, a syntax error).',
+  DICOMP_E_CAPTURE:
+    'A function, or something that it captures, cannot travel; the message has the capture path.',
+  DICOMP_E_BUNDLE:
+    'The code of a function could not be bundled (an import does not resolve, a syntax error).',
   DICOMP_E_LOAD: 'A slot could not load the code of a function.',
   DICOMP_E_CANCELLED: 'The job or call was cancelled before it had a result.',
   DICOMP_E_TIMEOUT: 'A task ran longer than its `timeout`.',
@@ -38,7 +40,10 @@ export class DicompError extends Error {
   readonly fix: string | undefined
 
   constructor(code: ErrorCode, message: string, options: { fix?: string; cause?: unknown } = {}) {
-    super(options.fix ? `${message}\n  Fix: ${options.fix}` : message, 'cause' in options ? { cause: options.cause } : {})
+    super(
+      options.fix ? `${message}\n  Fix: ${options.fix}` : message,
+      'cause' in options ? { cause: options.cause } : {},
+    )
     this.code = code
     this.fix = options.fix
     Object.defineProperty(this, 'name', { value: new.target.name, configurable: true, writable: true })
@@ -143,7 +148,9 @@ export class SlotCrashedError extends DicompError {
   readonly exitCode: number | undefined
   readonly stderrTail: string
   constructor(message: string, exit: SlotExit, cause?: unknown) {
-    const tail = exit.stderrTail?.trim() ? `\n  last lines of stderr:\n    ${exit.stderrTail.trim().replaceAll('\n', '\n    ')}` : ''
+    const tail = exit.stderrTail?.trim()
+      ? `\n  last lines of stderr:\n    ${exit.stderrTail.trim().replaceAll('\n', '\n    ')}`
+      : ''
     super('DICOMP_E_SLOT_CRASHED', message + tail, cause === undefined ? {} : { cause })
     this.signal = exit.signal
     this.exitCode = exit.exitCode

@@ -2,68 +2,140 @@
  * What a slot and its owner say to each other. The same messages travel over a MessagePort (threads) and in
  * length-prefixed frames over a socket (processes). `runner/` answers them, `engine/` sends them.
  */
-import type { Encoded } from '../codec/index.ts'
 import type { NativePackage } from '../capture/types.ts'
+import type { Encoded } from '../codec/index.ts'
 
 /** The values of consecutive tasks (their arguments, or their results) as they travel. */
 export type Payload =
   /** One number each: the fast path. */
-  | { kind: 'f64'; values: Float64Array }
-  /** Anything: an encoded array with one element per task. */
-  | ({ kind: 'any' } & Encoded)
+  | { kind: 'f64'; values: Float64Array | number[] }
+  /** Anything: encoded arrays which, one after the other, have an element per task. */
+  | { kind: 'any'; lists: Encoded[] }
+
+/** Code and captured values that a slot can run. `id` is unique in the owner's process. */
+export interface SlotProgram {
+  id: number
+  name: string
+  /** Absolute path of the bundle. */
+  file: string
+  natives: NativePackage[]
+  env: Encoded
+}
+
+export interface RunMessage {
+  type: 'run'
+  chunk: number
+  program: number
+  /** Index, in its job, of the chunk's first task. */
+  start: number
+  /** Number of tasks. */
+  count: number
+  /** An element of `payload` is an array of arguments; otherwise it is the only argument. */
+  spread: boolean
+  /** The nth execution of these tasks, from 1. */
+  attempt: number
+  job: string
+  /** Say `begun` when the first task starts: its time is limited. */
+  timed: boolean
+  /** Offsets of tasks that must not run: their arguments could not be encoded. */
+  skip: number[]
+  payload: Payload
+}
 
 /** Owner → slot. */
 export type ToSlot =
-  /** Code that later `run`s name by `program`: a bundle file plus captured values. */
-  | { type: 'load'; program: number; file: string; natives: NativePackage[]; env: Encoded; name: string }
+  | { type: 'load'; program: SlotProgram }
   | { type: 'unload'; program: number }
-  | {
-      type: 'run'
-      chunk: number
-      program: number
-      /** Index, in its job, of the chunk's first task. */
-      start: number
-      /** Number of tasks. */
-      count: number
-      /** How `payload` elements become arguments: one argument each, or an array of arguments each. */
-      spread: boolean
-      /** The nth execution of these tasks, from 1. */
-      attempt: number
-      job: string
-      payload: Payload
-    }
-  /** Set task.signal of the tasks that run, and skip those that have not begun. */
+  | RunMessage
+  /** Set task.signal of the task that runs, and skip those that have not begun. */
   | { type: 'abort'; chunk: number; reason: string }
-  /** Some slot is idle: give back what has not begun. (Threads read a shared flag instead.) */
-  | { type: 'idle'; yes: boolean }
-  /** Answer to a nested call. */
-  | { type: 'reply'; call: number; ok: boolean; value: Encoded }
+  /** Another slot is idle: return what has not begun. */
+  | { type: 'giveBack'; chunk: number }
+  /** Answers to nested work, see nested.ts. */
+  | { type: 'nested'; message: NestedToSlot }
   | { type: 'close' }
+
+export interface DoneMessage {
+  type: 'done'
+  chunk: number
+  /** Offset, within the chunk, of the first task reported here. */
+  from: number
+  /** Number of tasks reported here. */
+  count: number
+  /** Offsets (within this message) of the tasks whose payload element is an error. */
+  failed: number[]
+  /** The chunk is over; its tasks after these were not begun. */
+  last: boolean
+  /** Milliseconds that these tasks took. */
+  ms: number
+  payload: Payload
+}
 
 /** Slot → owner. */
 export type FromSlot =
-  | { type: 'ready'; pid: number; runtime: string }
-  /**
-   * `count` tasks of the chunk from its offset `from` are done. `failed` lists offsets (within the chunk) whose
-   * payload element is an error. The chunk is finished with the message that has `last`; tasks after the last
-   * reported one were not begun (they were given back, or skipped).
-   */
-  | {
-      type: 'done'
-      chunk: number
-      from: number
-      count: number
-      failed: number[]
-      last: boolean
-      /** Milliseconds that the reported tasks took. */
-      ms: number
-      payload: Payload
-    }
-  /** All tasks of the slot wait for nested calls: it can take another chunk. */
-  | { type: 'waiting'; yes: boolean }
+  | { type: 'ready' }
+  | { type: 'begun'; chunk: number }
+  | DoneMessage
+  /** The chunk's current task waits for nested calls: the slot can take another chunk. */
+  | { type: 'waiting'; chunk: number; yes: boolean }
   | { type: 'log'; stream: 'stdout' | 'stderr'; text: string; chunk: number; offset: number }
   | { type: 'progress'; chunk: number; offset: number; value: Encoded }
-  /** A task calls a distributed function. */
-  | { type: 'call'; call: number; chunk: number; offset: number; request: Encoded }
-  /** The program could not be loaded. */
-  | { type: 'loadFailed'; program: number; error: Encoded }
+  | { type: 'nested'; message: NestedFromSlot }
+  /** A task asked its slot to end with a signal (in a thread a real one would end the whole program). */
+  | { type: 'signal'; signal: string }
+
+/** Results of consecutive tasks, on their way to who submitted them. */
+export interface Delivery {
+  /** Index of the first task. */
+  start: number
+  count: number
+  attempt: number
+  /** Offsets of the tasks whose element is an error. */
+  failed: number[]
+  payload: Payload
+  /** Where they ran, for people: `thread 2`. */
+  slot: string
+}
+
+/** A task uses the engine: the same calls that the API makes on it, as messages. `job` is chosen by the slot. */
+export type NestedFromSlot =
+  | { type: 'submit'; job: number; spec: NestedSpec }
+  | {
+      type: 'add'
+      job: number
+      start: number
+      end: number
+      attempt: number
+      payload: Payload
+      skip: number[]
+    }
+  | { type: 'cancel'; job: number }
+  | { type: 'forget'; job: number }
+
+export type NestedToSlot =
+  | { type: 'delivered'; job: number; delivery: Delivery }
+  | { type: 'lost'; job: number; start: number; count: number; error: Encoded }
+  | { type: 'log'; job: number; index: number; stream: 'stdout' | 'stderr'; text: string }
+  | { type: 'progress'; job: number; index: number; value: Encoded }
+
+/** A `TaskSpec` (engine/engine.ts) whose program is named by its parts. */
+export interface NestedSpec {
+  name: string
+  program: Omit<SlotProgram, 'id'>
+  spread: boolean
+  priority: number
+  cap: number
+  solo: boolean
+  timeout: number | undefined
+  concurrency: number
+  crashes: number
+  pool: SlotKind
+}
+
+/** Slots of one kind are alike. */
+export interface SlotKind {
+  isolation: 'thread' | 'process'
+  /** Limit in bytes. */
+  memory: number | undefined
+  env: Record<string, string>
+}

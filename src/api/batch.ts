@@ -1,0 +1,267 @@
+/**
+ * A job over many inputs: `map`, `settled`, `stream` and `submit` are views of it. Tasks are indexes; inputs are
+ * encoded when their chunk leaves, so a million inputs cost nothing until then. It creates no promise per task.
+ */
+import type { Program } from '../capture/program.ts'
+import { decode, type Encoded, encodeList, packNumbers } from '../codec/index.ts'
+import { MAP_CAP } from '../core/chunk-size.ts'
+import { retryDelay } from '../core/retry.ts'
+import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
+import { CancelledError, DeadlineError } from '../errors.ts'
+import type { Delivery } from '../slot/protocol.ts'
+import { Feed, type Window } from './feed.ts'
+import { writeLog } from './log.ts'
+import type { ResolvedOptions } from './options.ts'
+import { Meter, type Progress } from './progress.ts'
+import { callerError, readResults, slotProgram } from './results.ts'
+
+export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
+
+/** Receives the outcomes, each exactly once, in the order in which they come in. */
+export interface Sink {
+  /** @param values one result for each task from `start` */
+  results(start: number, values: ArrayLike<unknown>, count: number): void
+  failed(index: number, error: unknown): void
+  /** The job is over; `error` is why it ended early. */
+  ended(error: unknown): void
+}
+
+export interface BatchOptions {
+  options: ResolvedOptions
+  /** End the job with the first task that fails. */
+  bail: boolean
+  window: Window
+  /** Where the job was submitted. */
+  site: { stack?: string }
+}
+
+const NOTHING = { queued: 0, running: 0, slots: 0 }
+
+export class Batch implements JobClient {
+  readonly id: string
+  readonly name: string
+  state: JobState = 'queued'
+  readonly #engine: Engine
+  #program: Program | undefined
+  readonly #settings: BatchOptions
+  readonly #sink: Sink
+  readonly #feed: Feed
+  #job: EngineJob | undefined
+  readonly #meter = new Meter()
+  /** Tasks that have no outcome yet among those that were read. */
+  #open = 0
+  /** Tasks whose arguments could not be sent: they have their outcome, their (empty) result is still to come. */
+  readonly #refused = new Set<number>()
+  #deadline: NodeJS.Timeout | undefined
+  readonly #onAbort = (): void => this.cancel(this.#settings.options.signal?.reason)
+
+  constructor(engine: Engine, name: string, inputs: unknown, id: string, settings: BatchOptions, sink: Sink) {
+    this.id = id
+    this.name = name
+    this.#engine = engine
+    this.#settings = settings
+    this.#sink = sink
+    this.#feed = new Feed(inputs, settings.window, engine.slots, {
+      more: (start, end) => this.#more(start, end),
+      ended: () => this.#inputsEnded(),
+    })
+  }
+
+  /** Begins to read inputs, as soon as the program is there. */
+  start(program: Program | Promise<Program>): void {
+    const { signal, deadline } = this.#settings.options
+    if (signal?.aborted) return this.cancel(signal.reason)
+    signal?.addEventListener('abort', this.#onAbort, { once: true })
+    if (deadline !== undefined) {
+      this.#deadline = setTimeout(() => this.#end('failed', new DeadlineError(deadline)), deadline)
+    }
+    if (!(program instanceof Promise)) return this.#begin(program)
+    program.then(
+      (ready) => this.#begin(ready),
+      (error) => this.#end('failed', error),
+    )
+  }
+
+  #begin(program: Program): void {
+    if (this.#over) return
+    this.#program = program
+    const { timeout, priority, concurrency, crashes, pool } = this.#settings.options
+    try {
+      this.#job = this.#engine.submit(
+        {
+          id: this.id,
+          name: this.name,
+          program: slotProgram(program),
+          spread: false,
+          priority,
+          cap: MAP_CAP,
+          solo: timeout !== undefined,
+          timeout,
+          concurrency,
+          crashes,
+          pool,
+        },
+        this,
+      )
+    } catch (error) {
+      return this.#end('failed', error)
+    }
+    this.state = 'running'
+    this.#feed.pull()
+  }
+
+  cancel(reason?: unknown): void {
+    this.#end('cancelled', new CancelledError(`The job '${this.name}' was cancelled`, reason))
+  }
+
+  /** The consumer has taken `count` outcomes: more inputs may be read. */
+  taken(count: number): void {
+    this.#feed.taken(count)
+  }
+
+  input(index: number): unknown {
+    return this.#feed.input(index)
+  }
+
+  get progress(): Progress {
+    return this.#meter.snapshot(this.#feed.total, this.#job?.snapshot() ?? NOTHING)
+  }
+
+  get #over(): boolean {
+    return this.state !== 'queued' && this.state !== 'running'
+  }
+
+  #more(start: number, end: number): void {
+    this.#open += end - start
+    this.#job?.add(start, end, 1)
+  }
+
+  #inputsEnded(): void {
+    const { error } = this.#feed
+    if (error && this.#settings.bail) this.#end('failed', error)
+    else this.#endIfDone()
+  }
+
+  #settled(start: number, count: number): void {
+    this.#open -= count
+    for (let index = start; index < start + count; index++) this.#feed.drop(index)
+    this.#endIfDone()
+  }
+
+  #endIfDone(): void {
+    if (this.#over || this.#open > 0 || !this.#feed.ended) return
+    const { error } = this.#feed
+    if (error !== undefined) this.#end('failed', error)
+    else this.#end(this.#meter.failed > 0 ? 'failed' : 'done', undefined)
+  }
+
+  #end(state: JobState, error: unknown): void {
+    if (this.#over) return
+    this.state = state
+    this.#meter.end()
+    clearTimeout(this.#deadline)
+    this.#settings.options.signal?.removeEventListener('abort', this.#onAbort)
+    this.#feed.close()
+    if (this.#open > 0) this.#job?.cancel()
+    else this.#job?.forget()
+    const { site } = this.#settings
+    this.#sink.ended(callerError(error, this.#program, site.stack, ''))
+  }
+
+  // ---- what the engine asks and tells -----------------------------------------------------------------
+
+  arguments(start: number, count: number, separate: boolean): Arguments {
+    const { values, offset } = this.#feed.values(start, count)
+    const numbers = packNumbers(values, offset, offset + count)
+    if (numbers) return { payload: { kind: 'f64', values: numbers }, skip: [], owned: true }
+    const { entities } = this.#program as Program
+    const shared = this.#settings.options.pool.isolation === 'thread'
+    const lists: Encoded[] = []
+    const skip: number[] = []
+    for (let at = 0; at < count; at += separate ? 1 : count) {
+      const list = Array.prototype.slice.call(values, offset + at, offset + at + (separate ? 1 : count))
+      const paths = (index: number): string => `inputs[${start + at + index}]`
+      const { encoded, errors } = encodeList(list, { paths, entities, shared })
+      lists.push(encoded)
+      for (const { index, error } of errors) {
+        skip.push(at + index)
+        // Not from inside the engine's call: it is about to send the neighbours.
+        queueMicrotask(() => this.#fail(start + at + index, error))
+      }
+    }
+    return { payload: { kind: 'any', lists }, skip, owned: true }
+  }
+
+  delivered(delivery: Delivery): void {
+    if (this.#over) return
+    const { start, count, failed, attempt, slot } = delivery
+    const values = readResults(delivery, this.#program as Program)
+    if (failed.length === 0 && this.#refused.size === 0) {
+      this.#meter.done += count
+      this.#sink.results(start, values, count)
+      return this.#settled(start, count)
+    }
+    const bad = new Set(failed)
+    for (let offset = 0; offset < count && !this.#over; offset++) {
+      const index = start + offset
+      if (this.#refused.delete(index)) continue
+      if (bad.has(offset)) this.#failed(index, values[offset], attempt, slot)
+      else this.#one(index, values[offset])
+    }
+  }
+
+  #one(index: number, value: unknown): void {
+    this.#meter.done++
+    this.#sink.results(index, [value], 1)
+    this.#settled(index, 1)
+  }
+
+  #failed(index: number, thrown: unknown, attempt: number, slot: string): void {
+    const { options, site } = this.#settings
+    const where = `${slot}, task ${index}${attempt > 1 ? `, attempt ${attempt}` : ''}`
+    const error = callerError(thrown, this.#program, site.stack, where)
+    const delay = retryDelay(options.retry, attempt, error)
+    if (delay === undefined) return this.#final(index, error)
+    this.#meter.retries++
+    const again = (): void => {
+      if (!this.#over) this.#job?.add(index, index + 1, attempt + 1)
+    }
+    if (delay === 0) again()
+    else setTimeout(again, delay)
+  }
+
+  /** A task that could not be sent: it has its outcome now, its (empty) result is ignored when it comes. */
+  #fail(index: number, error: unknown): void {
+    if (this.#over) return
+    this.#refused.add(index)
+    this.#final(index, callerError(error, this.#program, this.#settings.site.stack, ''))
+  }
+
+  #final(index: number, error: unknown): void {
+    this.#meter.failed++
+    if (this.#settings.bail) return this.#end('failed', error)
+    this.#sink.failed(index, error)
+    this.#settled(index, 1)
+  }
+
+  lost(start: number, count: number, error: Error): void {
+    if (this.#over) return
+    if (count === Infinity) return this.#end('failed', error)
+    for (let index = start; index < start + count && !this.#over; index++) {
+      if (this.#refused.delete(index)) continue
+      this.#final(index, callerError(error, this.#program, this.#settings.site.stack, ''))
+    }
+  }
+
+  log(index: number, stream: 'stdout' | 'stderr', text: string): void {
+    writeLog(this.#settings.options.log, { index, stream, text })
+  }
+
+  /** A task sent a value with `task.progress`. */
+  progressed(index: number, value: Encoded): void {
+    this.#settings.options.onProgress?.(
+      decode(value, { entities: (this.#program as Program).entities }),
+      index,
+    )
+  }
+}

@@ -1,0 +1,162 @@
+/** Every option of the public API, with its default and its bounds, and the check that they are kept. */
+import { NO_RETRY, type RetryPolicy } from '../core/retry.ts'
+import { OptionError } from '../errors.ts'
+import type { SlotKind } from '../slot/protocol.ts'
+import { type Duration, parseDuration, parseSize, type Size, show } from './quantities.ts'
+
+/** When a task that throws is tried again. */
+export interface RetryOptions {
+  /** Executions after the first one. @default 0 */
+  count?: number
+  /** Which errors are worth another try. Runs here, on the real error. @default all of them */
+  when?: (error: unknown) => boolean
+  /** Pause before the first retry. @default 0 */
+  delay?: Duration
+  /** What the pause is multiplied by each time. @default 2 */
+  factor?: number
+  /** Longest pause. @default '30s' */
+  maxDelay?: Duration
+  /** Slots that one task may kill (crash, exit) before it fails with SlotCrashedError. @default 3 */
+  crashes?: number
+}
+
+/** One piece of output of a task. */
+export interface LogEntry {
+  /** Index of the task in its job. */
+  index: number
+  stream: 'stdout' | 'stderr'
+  text: string
+}
+
+/** How tasks run. Set with `distribute(fn, options)`, changed with `.with(options)`, or per `map`. */
+export interface TaskOptions {
+  /** For people: in progress, errors and logs. @default the function's name */
+  name?: string
+  /** Retries of tasks that throw: a count, or a policy. @default 0 */
+  retries?: number | RetryOptions
+  /** Longest run of one execution, counted from its start. @default none */
+  timeout?: Duration
+  /** Longest time until the result, queueing included. @default none */
+  deadline?: Duration
+  /** Higher goes first among what waits. @default 0 */
+  priority?: number
+  /** Most tasks of this job at the same time, from 1. @default as many as there are slots */
+  concurrency?: number
+  /** Cancels the work. */
+  signal?: AbortSignal
+  /** Where tasks run: threads of this process, or processes of their own, which may crash. @default 'thread' */
+  isolation?: 'thread' | 'process'
+  /** Memory that one slot may use. @default what Node.js allows */
+  memory?: Size
+  /** Environment variables of the slots, beside the usual ones (PATH, HOME, LANG, TZ, NODE_ENV, …). @default none */
+  env?: Record<string, string>
+  /** What tasks print: to the same stream here, nowhere, or to a function. @default 'inherit' */
+  log?: 'inherit' | 'ignore' | ((entry: LogEntry) => void)
+  /** Receives what tasks send with `task.progress(value)`. */
+  onProgress?: (value: unknown, index: number) => void
+}
+
+/** Options of `stream`. */
+export interface StreamOptions extends TaskOptions {
+  /** Yield results in the order of the inputs instead of as they complete. @default false */
+  ordered?: boolean
+  /** Most inputs that are read and not yet yielded, from 1. @default adapts to the pace, up to 10000 */
+  bufferSize?: number
+}
+
+/** Options after the check. */
+export interface ResolvedOptions {
+  name: string | undefined
+  retry: RetryPolicy
+  crashes: number
+  timeout: number | undefined
+  deadline: number | undefined
+  priority: number
+  concurrency: number
+  signal: AbortSignal | undefined
+  pool: SlotKind
+  log: 'inherit' | 'ignore' | ((entry: LogEntry) => void)
+  onProgress: ((value: unknown, index: number) => void) | undefined
+}
+
+/**
+ * Environment variables that slots get unasked. Others may be secrets, and on another computer they would not be
+ * there anyway: what a function needs, it captures or names in `env`.
+ */
+const USUAL_ENV = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'LANG',
+  'LANGUAGE',
+  'TZ',
+  'TMPDIR',
+  'TEMP',
+  'TMP',
+  'NODE_ENV',
+]
+
+/** Checks options. Throws OptionError, which names the option, its bounds and what it was. */
+export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptions> = {}): ResolvedOptions {
+  const { isolation = defaults.isolation ?? 'thread', memory = defaults.memory } = options
+  const retries = typeof options.retries === 'object' ? options.retries : { count: options.retries ?? 0 }
+  const { log = 'inherit', concurrency, priority = 0, signal, onProgress } = options
+  if (isolation !== 'thread' && isolation !== 'process') fail('isolation', "'thread' or 'process'", isolation)
+  if (typeof log !== 'function' && log !== 'inherit' && log !== 'ignore') {
+    fail('log', "'inherit', 'ignore' or a function", log)
+  }
+  if (typeof priority !== 'number' || Number.isNaN(priority)) fail('priority', 'a number', priority)
+  if (signal !== undefined && !(signal instanceof AbortSignal)) fail('signal', 'an AbortSignal', signal)
+  return {
+    name: options.name,
+    retry: {
+      count: wholeNumber('retries', retries.count ?? 0, 0),
+      when: retries.when,
+      delay: retries.delay ? parseDuration(retries.delay, 'retries.delay') : NO_RETRY.delay,
+      factor: retries.factor ?? NO_RETRY.factor,
+      maxDelay:
+        retries.maxDelay === undefined
+          ? NO_RETRY.maxDelay
+          : parseDuration(retries.maxDelay, 'retries.maxDelay'),
+    },
+    crashes: wholeNumber('retries.crashes', retries.crashes ?? 3, 1),
+    timeout: options.timeout === undefined ? undefined : parseDuration(options.timeout, 'timeout'),
+    deadline: options.deadline === undefined ? undefined : parseDuration(options.deadline, 'deadline'),
+    priority,
+    concurrency:
+      concurrency === undefined || concurrency === Infinity
+        ? Infinity
+        : wholeNumber('concurrency', concurrency, 1),
+    signal,
+    pool: {
+      isolation,
+      memory: memory === undefined ? undefined : parseSize(memory, 'memory'),
+      env: slotEnv({ ...defaults.env, ...options.env }),
+    },
+    log,
+    onProgress,
+  }
+}
+
+/** A whole number from `least` up. Throws OptionError. */
+export function wholeNumber(name: string, value: number, least: number): number {
+  if (!Number.isInteger(value) || value < least) fail(name, `a whole number from ${least} up`, value)
+  return value
+}
+
+function fail(name: string, expected: string, value: unknown): never {
+  throw new OptionError(`Expected \`${name}\` to be ${expected}, got ${show(value)}`)
+}
+
+let usual: Record<string, string> | undefined
+function slotEnv(extra: Record<string, string>): Record<string, string> {
+  if (!usual) {
+    usual = {}
+    for (const [name, value] of Object.entries(process.env)) {
+      if (value !== undefined && (USUAL_ENV.includes(name) || name.startsWith('LC_'))) usual[name] = value
+    }
+  }
+  return { ...usual, ...extra }
+}

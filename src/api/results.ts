@@ -1,0 +1,35 @@
+/** From what an engine delivers to values and real errors. */
+import type { Program } from '../capture/program.ts'
+import { reviveError } from '../capture/stack.ts'
+import { decode } from '../codec/index.ts'
+import type { Delivery, SlotProgram } from '../slot/protocol.ts'
+
+/** The results of a delivery, by offset; for tasks that failed, what they threw (see `failed`). */
+export function readResults(delivery: Delivery, program: Program): ArrayLike<unknown> {
+  const { payload } = delivery
+  if (payload.kind === 'f64') return payload.values
+  const options = { entities: program.entities }
+  const lists = payload.lists.map((list) => decode(list, options) as unknown[])
+  return lists.length === 1 ? (lists[0] as unknown[]) : lists.flat()
+}
+
+/** The error as the caller should see it: its stack in terms of the caller's own files, and the call below it. */
+export function callerError(
+  error: unknown,
+  program: Program | undefined,
+  callerStack: string | undefined,
+  slot: string,
+): unknown {
+  if (!program || !(error instanceof Error)) return error
+  return reviveError(error, {
+    bundle: program.bundle,
+    slot,
+    ...(callerStack === undefined ? {} : { callerStack }),
+  })
+}
+
+/** What engines have to know of a program. */
+export function slotProgram(program: Program): SlotProgram {
+  const { id, name, bundle, env } = program
+  return { id, name, file: bundle.file, natives: bundle.natives, env }
+}

@@ -1,0 +1,70 @@
+/**
+ * What queues tasks and moves bytes. The API speaks to every engine through this interface, and every engine
+ * passes the same contract tests. Engines see indexes and bytes, never user values.
+ */
+import type { Encoded } from '../codec/index.ts'
+import type { Delivery, Payload, SlotKind, SlotProgram } from '../slot/protocol.ts'
+
+export interface Engine {
+  /** Tasks that can run at the same time. */
+  readonly slots: number
+  submit(spec: TaskSpec, client: JobClient): EngineJob
+  /** Ends all slots. Work that is left is lost with a ClosedError. */
+  close(): Promise<void>
+}
+
+/** What an engine has to know of a job. */
+export interface TaskSpec {
+  /** For people: `solve-3`. */
+  id: string
+  name: string
+  program: SlotProgram
+  /** Elements are arrays of arguments; otherwise each is the only argument. */
+  spread: boolean
+  priority: number
+  /** Most tasks of one chunk. */
+  cap: number
+  /** One task per chunk. */
+  solo: boolean
+  /** Milliseconds that one execution may take. */
+  timeout: number | undefined
+  /** Most tasks at the same time. */
+  concurrency: number
+  /** Slots that one task may kill. */
+  crashes: number
+  pool: SlotKind
+}
+
+/** Arguments of consecutive tasks. */
+export interface Arguments {
+  payload: Payload
+  /** The payload was made for this call: its buffers may be moved away. */
+  owned: boolean
+  /** Offsets of tasks that could not be encoded; the client has settled them already. */
+  skip: number[]
+}
+
+/** The owner of a job: it has the inputs and wants the results. */
+export interface JobClient {
+  /**
+   * Arguments of the tasks from `start`; called again for a task that has to be repeated.
+   * @param separate values that are not numbers are encoded one by one, so that the payload can be cut anywhere
+   */
+  arguments(start: number, count: number, separate: boolean): Arguments
+  /** Each task is delivered (or lost) exactly once per `add`. */
+  delivered(delivery: Delivery): void
+  /** The engine could not get a result for these tasks. */
+  lost(start: number, count: number, error: Error): void
+  log(index: number, stream: 'stdout' | 'stderr', text: string): void
+  progressed(index: number, value: Encoded): void
+}
+
+export interface EngineJob {
+  /** Queues the tasks `start` to `end` (exclusive) for their `attempt`th execution. */
+  add(start: number, end: number, attempt: number): void
+  /** Nobody wants the rest: nothing more is delivered. */
+  cancel(): void
+  /** All is settled. */
+  forget(): void
+  snapshot(): { queued: number; running: number; slots: number }
+}

@@ -1,0 +1,306 @@
+/**
+ * The embedded engine: slots of this computer, in this process. It does what the scheduler decides and decides
+ * nothing itself.
+ */
+import { Scheduler } from '../core/scheduler.ts'
+import type { Action, Chunk, Event } from '../core/state.ts'
+import { ClosedError, OutOfMemoryError, SlotCrashedError, TaskTimeoutError } from '../errors.ts'
+import { spawnProcess } from '../slot/process.ts'
+import type { DoneMessage, FromSlot, SlotKind } from '../slot/protocol.ts'
+import type { Exit, Slot } from '../slot/slot.ts'
+import { spawnThread } from '../slot/thread.ts'
+import { givenBuffers, ownBuffers, payloadBytes } from '../slot/wire.ts'
+import type { Engine, EngineJob, JobClient, TaskSpec } from './engine.ts'
+import { NestedJobs } from './nested.ts'
+
+/** How often slots that idle are looked for, milliseconds. */
+const TICK_MS = 10_000
+
+interface RunningJob {
+  key: number
+  spec: TaskSpec
+  client: JobClient
+  /** Tasks that were added and have neither been delivered nor lost. */
+  open: number
+}
+
+interface LiveSlot {
+  slot: Slot
+  /** Programs that it has. */
+  programs: Set<number>
+  nested: NestedJobs
+}
+
+export class LocalEngine implements Engine {
+  readonly slots: number
+  readonly #scheduler: Scheduler
+  readonly #jobs = new Map<number, RunningJob>()
+  readonly #slots = new Map<number, LiveSlot>()
+  readonly #chunks = new Map<number, Chunk>()
+  readonly #timers = new Map<number, NodeJS.Timeout>()
+  readonly #kinds = new Map<string, SlotKind>()
+  /** Why each slot died, until its tasks are settled. */
+  readonly #exits = new Map<number, Exit & { label: string }>()
+  readonly #exiting = new Set<Promise<void>>()
+  #keepAlive: NodeJS.Timeout | undefined
+  #open = 0
+  #nextJob = 1
+  #closed = false
+
+  constructor(options: { slots: number }) {
+    this.slots = options.slots
+    this.#scheduler = new Scheduler({ slots: options.slots })
+  }
+
+  submit(spec: TaskSpec, client: JobClient): EngineJob {
+    if (this.#closed) throw new ClosedError()
+    const key = this.#nextJob++
+    const pool = poolKey(spec.pool)
+    this.#kinds.set(pool, spec.pool)
+    const job: RunningJob = { key, spec, client, open: 0 }
+    this.#jobs.set(key, job)
+    const { priority, cap, solo, concurrency, crashes } = spec
+    this.#handle({ type: 'job', spec: { id: key, pool, priority, cap, solo, concurrency, crashes } })
+    return {
+      add: (start, end, attempt) => {
+        if (this.#closed) return client.lost(start, end - start, new ClosedError())
+        this.#count(job, end - start)
+        this.#handle({ type: 'tasks', job: key, start, end, attempt })
+      },
+      cancel: () => {
+        this.#drop(job)
+        this.#handle({ type: 'cancel', job: key })
+        this.#handle({ type: 'forget', job: key })
+      },
+      forget: () => {
+        this.#drop(job)
+        this.#handle({ type: 'forget', job: key })
+      },
+      snapshot: () => this.#scheduler.snapshot(key),
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const job of [...this.#jobs.values()]) {
+      this.#drop(job)
+      job.client.lost(0, Infinity, new ClosedError())
+    }
+    for (const { slot } of this.#slots.values()) slot.kill()
+    for (const timer of this.#timers.values()) clearTimeout(timer)
+    await Promise.all(this.#exiting)
+  }
+
+  // ---- scheduler --------------------------------------------------------------------------------------
+
+  #handle(event: Event): void {
+    for (const action of this.#scheduler.handle(event, performance.now())) this.#act(action)
+  }
+
+  #act(action: Action): void {
+    switch (action.type) {
+      case 'start':
+        return this.#start(action.slot, action.pool)
+      case 'send':
+        return this.#send(action.chunk)
+      case 'abort':
+        this.#chunks.delete(action.chunk.id)
+        return this.#toSlot(action.chunk.slot.id, {
+          type: 'abort',
+          chunk: action.chunk.id,
+          reason: 'The task was cancelled',
+        })
+      case 'giveBack':
+        return this.#toSlot(action.chunk.slot.id, { type: 'giveBack', chunk: action.chunk.id })
+      case 'kill':
+        return this.#slots.get(action.slot)?.slot.kill()
+      case 'stop':
+        return this.#slots.get(action.slot)?.slot.close()
+      case 'lost':
+        return this.#lost(action)
+      case 'later': {
+        setTimeout(() => this.#handle(action.event), action.ms).unref()
+      }
+    }
+  }
+
+  #send(chunk: Chunk): void {
+    const job = this.#jobs.get(chunk.job.spec.id)
+    const live = this.#slots.get(chunk.slot.id)
+    if (!job || !live) return
+    const { spec } = job
+    if (!live.programs.has(spec.program.id)) {
+      live.programs.add(spec.program.id)
+      live.slot.send({ type: 'load', program: spec.program }, [])
+    }
+    const { payload, skip, owned } = job.client.arguments(chunk.start, chunk.count, false)
+    this.#chunks.set(chunk.id, chunk)
+    live.slot.send(
+      {
+        type: 'run',
+        chunk: chunk.id,
+        program: spec.program.id,
+        start: chunk.start,
+        count: chunk.count,
+        spread: spec.spread,
+        attempt: chunk.attempt,
+        job: spec.id,
+        timed: spec.timeout !== undefined,
+        skip,
+        payload,
+      },
+      owned ? ownBuffers(payload) : givenBuffers(payload),
+    )
+  }
+
+  #lost(action: Extract<Action, { type: 'lost' }>): void {
+    const job = this.#jobs.get(action.job)
+    if (!job) return
+    this.#count(job, -action.count)
+    const exit = this.#exits.get(action.slot)
+    const where = exit?.label ?? 'its slot'
+    const name = `'${job.spec.name}'`
+    if (action.cause === 'memory') {
+      const limit = job.spec.pool.memory
+      const error = new OutOfMemoryError(
+        `Task ${action.start} of ${name} ran out of memory in ${where}`,
+        limit,
+      )
+      return job.client.lost(action.start, action.count, error)
+    }
+    const how = exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.exitCode ?? 'unknown'}`
+    const what =
+      action.cause === 'start'
+        ? `No slot could be started for ${name}: ${where} ended with ${how}`
+        : `Task ${action.start} of ${name} killed ${action.kills} slot(s); the last, ${where}, ended with ${how}`
+    job.client.lost(action.start, action.count, new SlotCrashedError(what, exit ?? {}, exit?.cause))
+  }
+
+  // ---- slots ------------------------------------------------------------------------------------------
+
+  #start(id: number, pool: string): void {
+    const kind = this.#kinds.get(pool) as SlotKind
+    const spawn = kind.isolation === 'thread' ? spawnThread : spawnProcess
+    let gone = (): void => {}
+    const exiting = new Promise<void>((resolve) => (gone = resolve))
+    this.#exiting.add(exiting)
+    const slot = spawn(id, kind, {
+      message: (message) => this.#receive(id, message),
+      exited: (exit) => {
+        this.#slots.get(id)?.nested.end()
+        this.#slots.delete(id)
+        this.#exits.set(id, { ...exit, label: slot.label })
+        this.#handle({ type: 'died', slot: id, memory: exit.memory })
+        this.#exits.delete(id)
+        this.#exiting.delete(exiting)
+        gone()
+      },
+    })
+    this.#slots.set(id, { slot, programs: new Set(), nested: new NestedJobs(this, slot) })
+    this.#timers.get(-1) ??
+      this.#timers.set(-1, setInterval(() => this.#handle({ type: 'tick' }), TICK_MS).unref())
+  }
+
+  #toSlot(id: number, message: Parameters<Slot['send']>[0]): void {
+    this.#slots.get(id)?.slot.send(message, [])
+  }
+
+  #receive(slot: number, message: FromSlot): void {
+    switch (message.type) {
+      case 'ready':
+        return this.#handle({ type: 'ready', slot })
+      case 'done':
+        return this.#done(slot, message)
+      case 'begun':
+        return this.#limit(message.chunk)
+      case 'waiting':
+        return this.#handle({ type: 'waiting', chunk: message.chunk, yes: message.yes })
+      case 'nested':
+        return this.#slots.get(slot)?.nested.receive(message.message)
+      case 'log': {
+        const { client, index } = this.#task(message)
+        if (client) return client.log(index, message.stream, message.text)
+        process[message.stream].write(message.text)
+        return
+      }
+      case 'progress': {
+        const { client, index } = this.#task(message)
+        return client?.progressed(index, message.value)
+      }
+    }
+  }
+
+  #done(slot: number, message: DoneMessage): void {
+    const chunk = this.#chunks.get(message.chunk)
+    const job = chunk && this.#jobs.get(chunk.job.spec.id)
+    if (message.last) this.#endTimer(message.chunk)
+    if (message.last) this.#chunks.delete(message.chunk)
+    const { count, last, ms, payload } = message
+    // First the next chunk goes out, then this one's results are unpacked: the slot does not wait for us.
+    if (job) this.#count(job, -count)
+    this.#handle({ type: 'done', chunk: message.chunk, count, last, ms, bytes: payloadBytes(payload) })
+    if (!job || count === 0) return
+    const label = this.#slots.get(slot)?.slot.label ?? `slot ${slot}`
+    job.client.delivered({
+      start: chunk.start + message.from,
+      count,
+      attempt: chunk.attempt,
+      failed: message.failed,
+      payload,
+      slot: label,
+    })
+  }
+
+  /** The task of a chunk has started: from now on its time is limited. */
+  #limit(id: number): void {
+    const chunk = this.#chunks.get(id)
+    const job = chunk && this.#jobs.get(chunk.job.spec.id)
+    const timeout = job?.spec.timeout
+    if (!job || timeout === undefined) return
+    const overdue = (): void => {
+      this.#timers.delete(id)
+      if (!this.#chunks.delete(id)) return
+      this.#count(job, -1)
+      this.#handle({ type: 'overdue', chunk: id })
+      job.client.lost(
+        chunk.start,
+        1,
+        new TaskTimeoutError(timeout, `Task ${chunk.start} of '${job.spec.name}'`),
+      )
+    }
+    this.#timers.set(id, setTimeout(overdue, timeout))
+  }
+
+  #endTimer(chunk: number): void {
+    const timer = this.#timers.get(chunk)
+    if (!timer) return
+    clearTimeout(timer)
+    this.#timers.delete(chunk)
+  }
+
+  #task(at: { chunk: number; offset: number }): { client: JobClient | undefined; index: number } {
+    const chunk = this.#chunks.get(at.chunk)
+    const job = chunk && this.#jobs.get(chunk.job.spec.id)
+    return { client: job?.client, index: (chunk?.start ?? 0) + at.offset }
+  }
+
+  // ---- what keeps the program alive -------------------------------------------------------------------
+
+  /** The program may end when no task is open, although slots idle: threads and sockets are unreferenced. */
+  #count(job: RunningJob, change: number): void {
+    job.open += change
+    this.#open += change
+    this.#keepAlive ??= setInterval(() => {}, 2 ** 30)
+    if (this.#open > 0) this.#keepAlive.ref()
+    else this.#keepAlive.unref()
+  }
+
+  #drop(job: RunningJob): void {
+    this.#count(job, -job.open)
+    this.#jobs.delete(job.key)
+  }
+}
+
+function poolKey(kind: SlotKind): string {
+  return JSON.stringify([kind.isolation, kind.memory ?? null, Object.entries(kind.env).sort()])
+}

@@ -1,0 +1,31 @@
+/** Which task is running: for `task.*`, for the attribution of output, and for nested calls. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { RunMessage } from '../slot/protocol.ts'
+
+export interface TaskContext {
+  run: RunMessage
+  /** Offset of the task within its chunk. */
+  offset: number
+  controller: AbortController | undefined
+  /** Nested calls that have no answer yet. */
+  pending: number
+}
+
+const storage = new AsyncLocalStorage<TaskContext>()
+let current: TaskContext | undefined
+
+/** The task that is running, seen from anywhere inside it; undefined outside of any task. */
+export const currentTask = (): TaskContext | undefined => storage.getStore() ?? current
+
+/**
+ * Runs the body of a task. Functions known to be asynchronous run inside AsyncLocalStorage, since others may run
+ * while they wait; for the rest a variable does, which costs nothing.
+ */
+export function runInTask<T>(context: TaskContext, asynchronous: boolean, body: () => T): T {
+  current = context
+  return asynchronous ? storage.run(context, body) : body()
+}
+
+export function leaveTask(context: TaskContext): void {
+  if (current === context) current = undefined
+}

@@ -1,0 +1,308 @@
+/**
+ * Runs chunks, one task after the other. Between tasks it looks at the clock now and then: every few
+ * milliseconds it reports what is done, lets messages in, and stops if the rest was asked back or aborted.
+ */
+import { decode, type Encoded, encodeList, packNumbers } from '../codec/index.ts'
+import { CancelledError, LoadError } from '../errors.ts'
+import type { Payload, RunMessage } from '../slot/protocol.ts'
+import { leaveTask, runInTask, type TaskContext } from './context.ts'
+import type { Port } from './port.ts'
+import type { LoadedProgram, Programs } from './programs.ts'
+
+/** Milliseconds of tasks between two looks at the mailbox. */
+const SLICE_MS = 3
+/** Up to this many numbers travel faster as a plain array than as a buffer of their own. */
+const FEW_NUMBERS = 32
+
+type Pause = PromiseLike<unknown> | 'look' | 'over'
+
+interface Chunk {
+  run: RunMessage
+  context: TaskContext
+  /** Offset of the next task. */
+  next: number
+  /** Offset of the first task that is not reported yet; `results` begins there. */
+  reported: number
+  results: unknown[]
+  failed: number[]
+  begunAt: number
+  /** When the tasks that are not reported yet began. */
+  startedAt: number
+  sliceAt: number
+  /** Tasks between two looks at the clock; grows while tasks prove to be tiny. */
+  stride: number
+  giveBack: boolean
+  aborted: string | undefined
+}
+
+export class Executor {
+  readonly #port: Port
+  readonly #programs: Programs
+  readonly #queue: Chunk[] = []
+  readonly #running = new Map<number, Chunk>()
+
+  constructor(port: Port, programs: Programs) {
+    this.#port = port
+    this.#programs = programs
+  }
+
+  run(run: RunMessage): void {
+    const context: TaskContext = { run, offset: 0, controller: undefined, pending: 0 }
+    this.#queue.push({
+      run,
+      context,
+      next: 0,
+      reported: 0,
+      results: [],
+      failed: [],
+      begunAt: 0,
+      startedAt: 0,
+      sliceAt: 0,
+      stride: run.count < 64 ? 1 : 16,
+      giveBack: false,
+      aborted: undefined,
+    })
+    this.#pump()
+  }
+
+  /** Another slot idles: what has not begun goes back, at once if it is a whole chunk. */
+  giveBack(id: number): void {
+    const chunk = this.#running.get(id)
+    if (chunk) chunk.giveBack = true
+    else this.#return(id)
+  }
+
+  abort(id: number, reason: string): void {
+    const chunk = this.#running.get(id)
+    if (!chunk) return this.#return(id)
+    chunk.aborted = reason
+    chunk.context.controller?.abort(new CancelledError(reason))
+  }
+
+  /** The chunk's task waits for `change` more (or fewer) nested tasks: while it waits, other chunks may run. */
+  waiting(context: TaskContext, change: number): void {
+    const before = context.pending
+    context.pending += change
+    if (before > 0 === context.pending > 0 || !this.#running.has(context.run.chunk)) return
+    this.#port.send({ type: 'waiting', chunk: context.run.chunk, yes: context.pending > 0 })
+    this.#pump()
+  }
+
+  #return(id: number): void {
+    const at = this.#queue.findIndex((chunk) => chunk.run.chunk === id)
+    if (at < 0) return
+    const [chunk] = this.#queue.splice(at, 1)
+    this.#report(chunk as Chunk, true, undefined)
+  }
+
+  #pump(): void {
+    for (const chunk of this.#running.values()) if (chunk.context.pending === 0) return
+    const chunk = this.#queue.shift()
+    if (chunk) this.#start(chunk)
+  }
+
+  #start(chunk: Chunk): void {
+    this.#running.set(chunk.run.chunk, chunk)
+    const program = this.#programs.get(chunk.run.program)
+    if (program instanceof Promise) program.then((loaded) => this.#begin(chunk, loaded))
+    else this.#begin(chunk, program)
+  }
+
+  #begin(chunk: Chunk, program: LoadedProgram | LoadError): void {
+    if (chunk.run.timed) this.#port.send({ type: 'begun', chunk: chunk.run.chunk })
+    chunk.begunAt = chunk.startedAt = chunk.sliceAt = performance.now()
+    if (program instanceof LoadError) return this.#failAll(chunk, program)
+    let values: ArrayLike<unknown>
+    try {
+      values = decodePayload(chunk.run.payload, program)
+    } catch (error) {
+      return this.#failAll(chunk, error)
+    }
+    this.#continue(chunk, program, values)
+  }
+
+  /** Runs tasks until the chunk is over (returns) or something has to be awaited (comes back later). */
+  #continue(chunk: Chunk, program: LoadedProgram, values: ArrayLike<unknown>): void {
+    for (;;) {
+      if (chunk.aborted !== undefined) return this.#finish(chunk, program)
+      const pause = this.#slice(chunk, program, values)
+      if (pause === 'over') return this.#finish(chunk, program)
+      if (pause === 'look') {
+        this.#report(chunk, false, program)
+        setImmediate(() => {
+          chunk.sliceAt = performance.now()
+          this.#continue(chunk, program, values)
+        })
+        return
+      }
+      if (pause) {
+        const settle = (error: boolean, value: unknown): void => {
+          if (error) chunk.failed.push(chunk.results.length)
+          chunk.results.push(value)
+          chunk.next++
+          this.#continue(chunk, program, values)
+        }
+        pause.then(
+          (value) => settle(false, value),
+          (error) => settle(true, error),
+        )
+        return
+      }
+    }
+  }
+
+  /** One stride of tasks. Returns a thenable to wait for, 'look' when it is time, 'over', or undefined to go on. */
+  #slice(chunk: Chunk, program: LoadedProgram, values: ArrayLike<unknown>): Pause | undefined {
+    try {
+      const plain = program.asynchronous === false && chunk.run.skip.length === 0
+      const late = plain ? this.#runPlain(chunk, program, values) : this.#runWatched(chunk, program, values)
+      if (late) {
+        program.asynchronous = true
+        return late
+      }
+    } catch (error) {
+      chunk.failed.push(chunk.results.length)
+      chunk.results.push(error)
+      chunk.next++
+    }
+    return chunk.next >= chunk.run.count ? 'over' : this.#look(chunk)
+  }
+
+  /** The hot loop: a synchronous function, nothing to skip. */
+  #runPlain(
+    chunk: Chunk,
+    program: LoadedProgram,
+    values: ArrayLike<unknown>,
+  ): PromiseLike<unknown> | undefined {
+    const { run, context, results } = chunk
+    const { fn } = program
+    const { spread } = run
+    const end = Math.min(run.count, chunk.next + chunk.stride)
+    let i = chunk.next
+    let late: PromiseLike<unknown> | undefined
+    runInTask(context, false, () => {
+      try {
+        for (; i < end; i++) {
+          context.offset = i
+          context.controller = undefined
+          const result = spread ? fn(...(values[i] as unknown[])) : fn(values[i])
+          if (typeof result === 'object' && isThenable(result)) {
+            late = result
+            return
+          }
+          results.push(result)
+        }
+      } finally {
+        chunk.next = i
+      }
+    })
+    return late
+  }
+
+  /** The same for functions that may return promises: each runs in a context of its own. */
+  #runWatched(
+    chunk: Chunk,
+    program: LoadedProgram,
+    values: ArrayLike<unknown>,
+  ): PromiseLike<unknown> | undefined {
+    const { run, context, results } = chunk
+    const { fn } = program
+    const end = Math.min(run.count, chunk.next + chunk.stride)
+    for (; chunk.next < end; chunk.next++) {
+      const i = chunk.next
+      context.offset = i
+      context.controller = undefined
+      if (run.skip.includes(i)) {
+        results.push(undefined)
+        continue
+      }
+      const result = runInTask(context, true, () =>
+        run.spread ? fn(...(values[i] as unknown[])) : fn(values[i]),
+      )
+      if (isThenable(result)) return result
+      program.asynchronous ??= false
+      results.push(result)
+    }
+    return undefined
+  }
+
+  #look(chunk: Chunk): 'look' | 'over' | undefined {
+    const now = performance.now()
+    if (chunk.stride > 1 && now - chunk.sliceAt < SLICE_MS / 16)
+      chunk.stride = Math.min(chunk.stride * 2, 4096)
+    if (chunk.aborted !== undefined) return 'over'
+    if (chunk.giveBack && now - chunk.begunAt > SLICE_MS) return 'over'
+    return now - chunk.sliceAt > SLICE_MS ? 'look' : undefined
+  }
+
+  #finish(chunk: Chunk, program: LoadedProgram): void {
+    leaveTask(chunk.context)
+    this.#running.delete(chunk.run.chunk)
+    this.#report(chunk, true, program)
+    this.#pump()
+  }
+
+  #failAll(chunk: Chunk, error: unknown): void {
+    chunk.results = Array.from({ length: chunk.run.count }, () => error)
+    chunk.failed = chunk.results.map((_, offset) => offset)
+    chunk.next = chunk.run.count
+    this.#running.delete(chunk.run.chunk)
+    this.#report(chunk, true, undefined)
+    this.#pump()
+  }
+
+  #report(chunk: Chunk, last: boolean, program: LoadedProgram | undefined): void {
+    const { results, failed } = chunk
+    const now = performance.now()
+    const payload = encodeResults(results, failed, program, this.#port.isolation === 'thread')
+    this.#port.send({
+      type: 'done',
+      chunk: chunk.run.chunk,
+      from: chunk.reported,
+      count: results.length,
+      failed,
+      last,
+      ms: results.length > 0 ? now - chunk.startedAt : 0,
+      payload,
+    })
+    chunk.startedAt = now
+    chunk.reported += results.length
+    chunk.results = []
+    chunk.failed = []
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'
+  )
+}
+
+function decodePayload(payload: Payload, program: LoadedProgram): ArrayLike<unknown> {
+  const options = { entities: program.entities }
+  if (payload.kind === 'f64') return payload.values
+  if (payload.lists.length === 1) return decode(payload.lists[0] as Encoded, options) as unknown[]
+  return payload.lists.flatMap((list) => decode(list, options) as unknown[])
+}
+
+/** Results that cannot travel become errors of their own task; their neighbours are not affected. */
+function encodeResults(
+  results: unknown[],
+  failed: number[],
+  program: LoadedProgram | undefined,
+  shared: boolean,
+): Payload {
+  if (failed.length === 0) {
+    const numbers = packNumbers(results, 0, results.length)
+    if (numbers)
+      return { kind: 'f64', values: results.length <= FEW_NUMBERS ? (results as number[]) : numbers }
+  }
+  const options = { path: 'result', shared, ...(program ? { entities: program.entities } : {}) }
+  const { encoded, errors } = encodeList(results, options)
+  if (errors.length === 0) return { kind: 'any', lists: [encoded] }
+  for (const { index, error } of errors) {
+    results[index] = error
+    if (!failed.includes(index)) failed.push(index)
+  }
+  return { kind: 'any', lists: [encodeList(results, options).encoded] }
+}

@@ -1,0 +1,181 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { GRACE_MS, Scheduler } from '../../src/core/scheduler.ts'
+import { type SimTask, World } from './world.ts'
+
+const tasks = (count: number, task: SimTask = { duration: 1 }): SimTask[] =>
+  Array.from({ length: count }, () => ({ ...task }))
+
+const keys = (job: number, count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${job}:${index}`)
+
+describe('scheduler', () => {
+  it('delivers every task once', () => {
+    const world = new World(4)
+    world.job({ id: 1 }, tasks(1000))
+    world.run()
+    expect([...world.delivered.keys()].sort()).toEqual(keys(1, 1000).sort())
+    expect([...world.delivered.values()].every((count) => count === 1)).toBe(true)
+    expect(world.lost.size).toBe(0)
+    expect(world.executions.get('1:0')).toBe(1)
+  })
+
+  it('starts one slot for one task and all for many', () => {
+    const one = new World(4)
+    one.job({ id: 1 }, tasks(1))
+    one.run()
+    expect(one.slots).toBe(1)
+    const many = new World(4)
+    many.job({ id: 1 }, tasks(100))
+    many.run()
+    expect(many.slots).toBe(4)
+    expect(many.mostBusy).toBe(4)
+  })
+
+  it('finds the task that kills its slot, gives it up after 3 slots, and loses no neighbour', () => {
+    const world = new World(2)
+    const list = tasks(300)
+    list[77] = { duration: 1, kills: true }
+    world.job({ id: 1 }, list)
+    world.run()
+    expect(world.lost).toEqual(new Map([['1:77', { cause: 'crash', kills: 3 }]]))
+    expect(world.delivered.size).toBe(299)
+  })
+
+  it('gives up at once what runs out of memory', () => {
+    const world = new World(2)
+    world.job({ id: 1 }, [{ duration: 1, kills: true, memory: true }, ...tasks(5)])
+    world.run()
+    expect(world.lost).toEqual(new Map([['1:0', { cause: 'memory', kills: 1 }]]))
+    expect(world.delivered.size).toBe(5)
+  })
+
+  it('gives up work whose slots never start', () => {
+    const world = new World(2)
+    world.startsFail = true
+    world.job({ id: 1 }, tasks(10))
+    world.run()
+    expect(world.lost.size).toBe(10)
+    expect(world.lost.get('1:3')?.cause).toBe('start')
+  })
+
+  it('runs the higher priority first among what waits', () => {
+    const world = new World(1)
+    world.job({ id: 1, solo: true }, tasks(20, { duration: 10 }))
+    world.job({ id: 2, solo: true, priority: 5 }, tasks(5, { duration: 10 }), 100)
+    world.run()
+    const first = world.order.indexOf('2:0')
+    expect(world.order.slice(first, first + 5).every((key) => key.startsWith('2:'))).toBe(true)
+    expect(first).toBeLessThan(15)
+  })
+
+  it('shares slots fairly between equal jobs', () => {
+    const world = new World(4)
+    world.job({ id: 1, solo: true }, tasks(400, { duration: 10 }))
+    world.job({ id: 2, solo: true }, tasks(40, { duration: 10 }), 200)
+    world.run()
+    const lastOfSmall = world.order.lastIndexOf('2:39')
+    // While both wait, each has half: the small job ends when about as many tasks of the large one have run.
+    const largeMeanwhile = world.order
+      .slice(world.order.indexOf('2:0'), lastOfSmall)
+      .filter((key) => key.startsWith('1:'))
+    expect(largeMeanwhile.length).toBeLessThan(60)
+  })
+
+  it('keeps to the concurrency of a job', () => {
+    const world = new World(4)
+    world.job({ id: 1, concurrency: 2 }, tasks(50, { duration: 10 }))
+    world.run()
+    expect(world.mostBusy).toBe(2)
+    expect(world.delivered.size).toBe(50)
+  })
+
+  it('never runs more than the limit, whatever the number of pools', () => {
+    const world = new World(3)
+    for (let id = 1; id <= 5; id++) world.job({ id, pool: `pool ${id}` }, tasks(20, { duration: 5 }))
+    world.run()
+    expect(world.delivered.size).toBe(100)
+    expect(world.mostBusy).toBeLessThanOrEqual(3)
+  })
+
+  it('stops what is cancelled: a task that does not listen is killed after the grace, others are not', () => {
+    const world = new World(2)
+    world.job({ id: 1, solo: true }, [{ duration: 1e6, stubborn: true }, ...tasks(10, { duration: 5 })])
+    world.job({ id: 2, solo: true }, tasks(20, { duration: 5 }))
+    world.at(60, () => world.handle({ type: 'cancel', job: 1 }))
+    world.run()
+    expect(world.kills).toBe(1)
+    expect([...world.delivered.keys()].filter((key) => key.startsWith('2:')).length).toBe(20)
+    expect(world.delivered.get('1:0')).toBeUndefined()
+    expect(GRACE_MS).toBeGreaterThan(0)
+  })
+
+  it('hands unfinished work to slots that idle', () => {
+    const world = new World(2)
+    // Fast tasks teach it large chunks, then slow ones arrive in one of them.
+    world.job({ id: 1 }, [...tasks(400, { duration: 0.01 }), ...tasks(40, { duration: 50 })])
+    world.run()
+    const slow = (list: string[]) => list.filter((key) => Number(key.split(':')[1]) >= 400).length
+    const shares = [...world.bySlot.values()].map(slow)
+    expect(Math.min(...shares)).toBeGreaterThanOrEqual(10)
+  })
+
+  it('lets a slot that waits for nested work run something else', () => {
+    const scheduler = new Scheduler({ slots: 1 })
+    const spec = { pool: 'a', priority: 0, cap: 1, solo: true, concurrency: Infinity, crashes: 3 }
+    scheduler.handle({ type: 'job', spec: { id: 1, ...spec } }, 0)
+    scheduler.handle({ type: 'tasks', job: 1, start: 0, end: 2, attempt: 1 }, 0)
+    const [sent] = scheduler.handle({ type: 'ready', slot: 1 }, 1).filter((action) => action.type === 'send')
+    expect(sent?.type === 'send' && sent.chunk.start).toBe(0)
+    const chunk = sent?.type === 'send' ? sent.chunk.id : 0
+    const next = scheduler.handle({ type: 'waiting', chunk, yes: true }, 2)
+    expect(next.map((action) => action.type)).toEqual(['send'])
+    // The one that waits is not blamed when the slot dies under the other.
+    const after = scheduler.handle({ type: 'died', slot: 1, memory: true }, 3)
+    expect(after.filter((action) => action.type === 'lost')).toMatchObject([{ start: 1 }])
+  })
+
+  it('settles every task exactly once, whatever happens', () => {
+    const task = fc.record({
+      duration: fc.constantFrom(0.01, 0.1, 1, 5, 40),
+      kills: fc.oneof(
+        { weight: 30, arbitrary: fc.constant(false) },
+        { weight: 1, arbitrary: fc.constant(true) },
+      ),
+      memory: fc.boolean(),
+    })
+    const job = fc.record({
+      tasks: fc.array(task, { maxLength: 120 }),
+      pool: fc.constantFrom('a', 'b'),
+      priority: fc.integer({ min: 0, max: 2 }),
+      solo: fc.boolean(),
+      concurrency: fc.constantFrom(1, 3, Infinity),
+      crashes: fc.integer({ min: 1, max: 3 }),
+      at: fc.integer({ min: 0, max: 300 }),
+    })
+    fc.assert(
+      fc.property(
+        fc.array(job, { minLength: 1, maxLength: 5 }),
+        fc.integer({ min: 1, max: 5 }),
+        (jobs, slots) => {
+          const world = new World(slots)
+          jobs.forEach(({ tasks: list, at, ...spec }, id) => {
+            world.job({ id, ...spec }, list, at)
+          })
+          world.run()
+          jobs.forEach(({ tasks: list, crashes }, id) => {
+            list.forEach((one, index) => {
+              const key = `${id}:${index}`
+              expect([world.delivered.get(key) ?? 0, world.lost.has(key) ? 1 : 0], key).toEqual(
+                one.kills ? [0, 1] : [1, 0],
+              )
+              if (one.kills) expect(world.lost.get(key)?.kills).toBe(one.memory ? 1 : crashes)
+            })
+          })
+          expect(world.mostBusy).toBeLessThanOrEqual(slots)
+        },
+      ),
+      { numRuns: 150 },
+    )
+  })
+})
