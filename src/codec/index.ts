@@ -31,3 +31,10 @@ export interface EncodeOptions {
 export interface DecodeOptions {
   entities?: Entities
 }
+
+export { decode } from './decode.ts'
+export { encode, encodeList, type Failed } from './encode.ts'
+export { frameParts, fromFrame, toFrame } from './frame.ts'
+export { packNumbers } from './numbers.ts'
+export { pack, unpack } from './pack.ts'
+export { transfer } from './transfer.ts'

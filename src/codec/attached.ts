@@ -1,0 +1,36 @@
+import type { Decoder } from './decoder.ts'
+import type { Encoded } from './index.ts'
+
+/** The attachments of one message, each of which it may name once. */
+export class AttachmentReader {
+  readonly #encoded: Encoded
+  readonly #bases: number[]
+  readonly #taken: boolean[] = []
+  /** Offset in the sender's buffer at which a buffer of this message begins. */
+  readonly #baseOf = new Map<object, number>()
+
+  constructor(encoded: Encoded, bases: number[]) {
+    this.#encoded = encoded
+    this.#bases = bases
+  }
+
+  /** An attachment as a buffer of its own. */
+  take(decoder: Decoder, index: number): ArrayBuffer | SharedArrayBuffer {
+    const store = this.#encoded.attachments[index]
+    if (store === undefined || this.#taken[index] === true) throw decoder.failure('an attachment is missing')
+    this.#taken[index] = true
+    const base = this.#bases[index]
+    if (base !== undefined && base > 0) this.#baseOf.set(store, base)
+    return store
+  }
+
+  /** The bytes of an attachment, to be read at once. */
+  bytes(decoder: Decoder, index: number): Uint8Array {
+    return new Uint8Array(this.take(decoder, index))
+  }
+
+  /** Where, in the sender's buffer, this buffer began. */
+  base(store: object): number {
+    return this.#baseOf.get(store) ?? 0
+  }
+}

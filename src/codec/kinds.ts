@@ -1,0 +1,144 @@
+/** Which builtin an object really is: by its internal slots, so that subclasses and other realms are seen through. */
+
+export type Kind =
+  | 'plain'
+  | 'array'
+  | 'map'
+  | 'set'
+  | 'date'
+  | 'regexp'
+  | 'error'
+  | 'boxed'
+  | 'buffer'
+  | 'shared'
+  | 'view'
+  | 'url'
+  | 'params'
+  | 'refused'
+
+type Getter = (this: unknown) => unknown
+
+function getter(proto: object | undefined, key: PropertyKey): Getter | undefined {
+  return proto === undefined ? undefined : Object.getOwnPropertyDescriptor(proto, key)?.get
+}
+
+/** Whether `probe`, a builtin that throws for what lacks its internal slot, takes the value. */
+function accepts(probe: Function | undefined, value: object, ...args: unknown[]): boolean {
+  if (probe === undefined) return false
+  try {
+    probe.apply(value, args)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const mapSize = getter(Map.prototype, 'size')
+const setSize = getter(Set.prototype, 'size')
+const bufferLength = getter(ArrayBuffer.prototype, 'byteLength')
+const sharedLength =
+  typeof SharedArrayBuffer === 'undefined' ? undefined : getter(SharedArrayBuffer.prototype, 'byteLength')
+const regexpSource = getter(RegExp.prototype, 'global')
+/** Name of the kind of a typed array, undefined for everything else. */
+export const typedArrayName: Getter = getter(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
+
+const BOXES = [Number, String, Boolean, BigInt, Symbol].map((box) => box.prototype.valueOf as Function)
+
+export function isBuffer(value: object): boolean {
+  return accepts(bufferLength, value)
+}
+
+/** Names of builtins that `kindOf` looks for by the constructor names of the prototypes. */
+const PROBES: Record<string, (value: object) => Kind | undefined> = {
+  Map: (value) => (accepts(mapSize, value) ? 'map' : undefined),
+  Set: (value) => (accepts(setSize, value) ? 'set' : undefined),
+  Date: (value) => (accepts(Date.prototype.valueOf, value) ? 'date' : undefined),
+  RegExp: (value) => (value !== RegExp.prototype && accepts(regexpSource, value) ? 'regexp' : undefined),
+  ArrayBuffer: (value) => (isBuffer(value) ? 'buffer' : undefined),
+  SharedArrayBuffer: (value) => (accepts(sharedLength, value) ? 'shared' : undefined),
+  URL: (value) =>
+    typeof URL === 'function' && accepts(getter(URL.prototype, 'href'), value) ? 'url' : undefined,
+  URLSearchParams: (value) =>
+    typeof URLSearchParams === 'function' && accepts(URLSearchParams.prototype.has, value, '')
+      ? 'params'
+      : undefined,
+  Error: () => 'error',
+  DOMException: (value) =>
+    typeof DOMException === 'function' && accepts(getter(DOMException.prototype, 'name'), value)
+      ? 'error'
+      : undefined,
+}
+for (const box of ['Number', 'String', 'Boolean', 'BigInt', 'Symbol']) {
+  PROBES[box] = (value) => (BOXES.some((valueOf) => accepts(valueOf, value)) ? 'boxed' : undefined)
+}
+
+/** Builtins that never travel, whatever subclass of them it is. */
+const NEVER = new Set(['Promise', 'WeakMap', 'WeakSet', 'WeakRef', 'FinalizationRegistry'])
+
+/** What the codec needs to know of a prototype; `kindOf` finds it once for each. */
+export interface Plan {
+  kind: Kind
+  /** The prototype is the builtin's own (of this or another realm), so the object is no instance of a user class. */
+  builtin: boolean
+  /** The class whose `prototype` it is. */
+  constructor: Function | undefined
+}
+
+const plans = new WeakMap<object, Plan>()
+
+/** The plan for objects with this prototype. `value` is one of them, for probing. */
+export function planOf(value: object, proto: object): Plan {
+  const known = plans.get(proto)
+  if (known !== undefined) return known
+  const plan = makePlan(value, proto)
+  // A fake (`Object.create(Map.prototype)`) must not decide for the real ones.
+  if (plan.kind !== 'refused') plans.set(proto, plan)
+  return plan
+}
+
+function makePlan(value: object, proto: object): Plan {
+  const constructor = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
+  const own = typeof constructor === 'function' && constructor.prototype === proto ? constructor : undefined
+  if (Array.isArray(value)) return { kind: 'array', builtin: isNative(own, 'Array'), constructor: own }
+  if (ArrayBuffer.isView(value)) {
+    const name = typedArrayName.call(value) ?? 'DataView'
+    const builtin = isNative(own, String(name)) || own === (globalThis as { Buffer?: Function }).Buffer
+    return { kind: 'view', builtin, constructor: own }
+  }
+  for (let each: object | null = proto; each !== null; each = Object.getPrototypeOf(each)) {
+    const made = Object.getOwnPropertyDescriptor(each, 'constructor')?.value
+    if (typeof made !== 'function' || made.prototype !== each) continue
+    const name = String(Object.getOwnPropertyDescriptor(made, 'name')?.value)
+    if (!isNative(made, name)) continue
+    if (NEVER.has(name)) return { kind: 'refused', builtin: each === proto, constructor: own }
+    if (Object.hasOwn(PROBES, name)) {
+      const kind = PROBES[name]!(value) ?? 'refused'
+      return { kind, builtin: each === proto || isNativeError(kind, own), constructor: own }
+    }
+    if (name === 'Object') {
+      const foreign = each === proto && Object.getPrototypeOf(each) === null
+      if (foreign) return { kind: 'plain', builtin: true, constructor: own }
+    }
+  }
+  return { kind: own === undefined ? 'refused' : 'plain', builtin: false, constructor: own }
+}
+
+function isNativeError(kind: Kind, constructor: Function | undefined): boolean {
+  if (kind !== 'error' || constructor === undefined) return false
+  const name = Object.getOwnPropertyDescriptor(constructor, 'name')?.value
+  return typeof name === 'string' && isNative(constructor, name) && !/^class\b/.test(sourceOf(constructor))
+}
+
+function sourceOf(value: Function): string {
+  return Function.prototype.toString.call(value)
+}
+
+/** Whether this is the engine's (or, for URL and DOMException, the runtime's) class of that name. */
+function isNative(constructor: Function | undefined, name: string): boolean {
+  if (constructor === undefined) return false
+  if ((globalThis as Record<string, unknown>)[name] === constructor) return true
+  return (
+    Object.getOwnPropertyDescriptor(constructor, 'name')?.value === name &&
+    /\{\s*\[native code\]\s*\}$/.test(sourceOf(constructor))
+  )
+}
