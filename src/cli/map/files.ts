@@ -1,7 +1,7 @@
 import { closeSync, fsyncSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { crc32 } from 'node:zlib'
 import { DicompError } from '../../errors.ts'
+import { extendChecksum } from './checksum.ts'
 
 const WHY: Record<string, [what: string, fix: string]> = {
   ENOENT: ['there is no such file or directory', 'check the path'],
@@ -42,7 +42,7 @@ export function checksum(fd: number, length: number): number | undefined {
   for (let offset = 0; offset < length; ) {
     const read = readSync(fd, buffer, 0, Math.min(buffer.length, length - offset), offset)
     if (read === 0) return undefined
-    crc = crc32(buffer.subarray(0, read), crc)
+    crc = extendChecksum(crc, buffer.subarray(0, read))
     offset += read
   }
   return crc

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, fsync, ftruncateSync, openSync, rmSync
 import { promisify } from 'node:util'
 import { crc32 } from 'node:zlib'
 import { BatchingSaver, type PendingLine } from './batching-saver.ts'
+import { extendChecksum } from './checksum.ts'
 import { DoneSet } from './done-set.ts'
 import { fileError, replaceFile, writeAll } from './files.ts'
 import { encodeEntry, type FileState, type Header, type Mark, type Row, type Rows } from './journal-format.ts'
@@ -177,5 +178,5 @@ function writeTo(file: OpenFile, bytes: Buffer): void {
     throw fileError('write to', file.path, error)
   }
   file.state[0] += bytes.length
-  file.state[1] = crc32(bytes, file.state[1])
+  file.state[1] = extendChecksum(file.state[1], bytes)
 }

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { crc32 } from 'node:zlib'
+import { extendChecksum } from './checksum.ts'
 
 /** A line of the input that is work. */
 export interface InputRecord {
@@ -93,7 +93,7 @@ export class LineReader implements AsyncIterable<InputRecord> {
     if (body.length > 0 && body[body.length - 1] === CR) body = body.subarray(0, -1)
     const text = tooLong ? '' : body.toString('utf8')
     if (this.#options.skipBlank && !tooLong && text.trim() === '') return undefined
-    this.#crc = crc32('\n', crc32(body, this.#crc))
+    this.#crc = extendChecksum(extendChecksum(this.#crc, body), '\n')
     const record: InputRecord = { index: this.#records++, line: this.#lines, text }
     if (tooLong) record.problem = `it is longer than ${Math.round(this.#options.maxLine / 2 ** 20)} MiB`
     else if (!isUtf8(body)) record.problem = 'it is not valid UTF-8'

@@ -43,6 +43,12 @@ interface InFlight {
   input: unknown
 }
 
+/**
+ * So many characters of input may be in flight; beyond that, reading waits for results. (A count of inputs alone,
+ * which is what the engine bounds, says little about memory when lines are long.)
+ */
+const MOST_IN_FLIGHT = 64 * 1024 * 1024
+
 /** Errors that every further task would meet as well. */
 const HOPELESS = new Set([
   'DICOMP_E_LOAD',
@@ -61,6 +67,8 @@ export class MapRun {
   readonly #reader: LineReader
   readonly #abort = new AbortController()
   readonly #inFlight = new Map<number, InFlight>()
+  #inFlightSize = 0
+  #room: (() => void) | undefined
   #saver: Saver | undefined
   #stop: Stop | undefined
 
@@ -116,6 +124,7 @@ export class MapRun {
   #stopNow(stop: Stop): void {
     this.#stop ??= stop
     this.#abort.abort(new Error('dicomp map stops'))
+    this.#room?.()
   }
 
   /** The inputs of the tasks. Never throws, and its `return` never waits for a silent stdin. */
@@ -149,7 +158,13 @@ export class MapRun {
           return
         }
         this.#inFlight.set(next++, { record, input })
+        this.#inFlightSize += record.text.length
         yield input
+        while (this.#inFlightSize > MOST_IN_FLIGHT && !this.#abort.signal.aborted) {
+          await new Promise<void>((resolve) => {
+            this.#room = resolve
+          })
+        }
       }
       this.progress.total = this.#reader.state[0]
     } catch (error) {
@@ -161,6 +176,8 @@ export class MapRun {
     const entry = this.#inFlight.get(outcome.index)
     if (!entry) throw new Error(`a result came for input ${outcome.index}, which is not in flight`)
     this.#inFlight.delete(outcome.index)
+    this.#inFlightSize -= entry.record.text.length
+    this.#room?.()
     let error: unknown
     let line: string | undefined
     if (outcome.status === 'rejected') error = outcome.reason
@@ -182,8 +199,8 @@ export class MapRun {
     else if (this.#options.keepGoing) await this.#fail(entry.record, entry.input, error)
     else {
       // The first failure in the order of the output is the one to tell, whatever line stopped the reading.
-      this.#stop = { why: 'failure', error, record: entry.record }
-      this.#abort.abort(new Error('dicomp map stops'))
+      this.#stop = undefined
+      this.#stopNow({ why: 'failure', error, record: entry.record })
     }
   }
 

@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { crc32 } from 'node:zlib'
 import { DicompError } from '../../errors.ts'
+import { extendChecksum } from './checksum.ts'
 import { DoneSet } from './done-set.ts'
 import { checksum, fileError, readTail } from './files.ts'
 import {
@@ -68,7 +68,7 @@ function recoverFile(path: string, base: FileState, rows: Row[]): { state: FileS
     )
     const kept = intactRows(rows, tail)
     const bytes = rows.slice(0, kept).reduce((sum, row) => sum + row[1], 0)
-    return { state: [base[0] + bytes, crc32(tail.subarray(0, bytes), crc)], kept }
+    return { state: [base[0] + bytes, extendChecksum(crc, tail.subarray(0, bytes))], kept }
   } finally {
     closeSync(fd)
   }

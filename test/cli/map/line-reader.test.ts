@@ -82,7 +82,9 @@ test('however the bytes are cut, the lines, the checksum and the byte count are 
 
 test('the checksum tells inputs apart', async () => {
   const states = await Promise.all(
-    ['a\nb\n', 'ab\n', 'a\nc\n', 'b\na\n'].map(async (text) => (await read(text)).reader.state[1]),
+    ['a\nb\n', 'ab\n', 'a\nc\n', 'b\na\n', '\na\nb\n', 'a\n\nb\n'].map(
+      async (text) => (await read(text, { skipBlank: false })).reader.state[1],
+    ),
   )
-  expect(new Set(states).size).toBe(4)
+  expect(new Set(states).size).toBe(6)
 })
