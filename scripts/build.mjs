@@ -1,11 +1,13 @@
 // Builds dist/: the library, the command line and the runner (the one file that runs inside a slot), then
 // the type declarations. The runner is a single file without imports, so that a slot starts fast.
+// usage: node scripts/build.mjs [directory, dist when not given]
 import { spawnSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { build } from 'esbuild'
 
-rmSync('dist', { recursive: true, force: true })
+const outdir = process.argv[2] ?? 'dist'
+rmSync(outdir, { recursive: true, force: true })
 const common = {
   bundle: true,
   format: 'esm',
@@ -13,11 +15,11 @@ const common = {
   target: 'node20.19',
   sourcemap: true,
   logLevel: 'warning',
-  outdir: 'dist',
+  outdir,
 }
 await build({
   ...common,
-  entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts' },
+  entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts', 'progress-hook': 'src/progress/hook.ts' },
   packages: 'external',
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
@@ -42,5 +44,7 @@ await build({
 const tsc = createRequire(import.meta.url)
   .resolve('typescript/package.json')
   .replace('package.json', 'bin/tsc')
-const types = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { stdio: 'inherit' })
+const types = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', outdir], {
+  stdio: 'inherit',
+})
 process.exit(types.status ?? 1)
