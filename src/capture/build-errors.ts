@@ -3,6 +3,7 @@ import { basename, resolve } from 'node:path'
 import type * as Esbuild from 'esbuild'
 import { BundleError } from '../errors.ts'
 import { exportsOf } from './exports.ts'
+import { LIBRARY, RUNTIME_NAMES } from './library.ts'
 import { packageName } from './packages.ts'
 import { traceOf, traceScript } from './trace.ts'
 import type { Entry } from './types.ts'
@@ -57,11 +58,12 @@ async function tell(
   const unexported = /^No matching export in "(.+)" for import "(.+)"$/.exec(text)
   if (unexported) {
     const [, file = '', name = ''] = unexported
-    const names = await listExports(resolve(entry.resolveDir, file), esbuild)
+    const library = file === `${LIBRARY}:${LIBRARY}`
+    const names = library ? RUNTIME_NAMES : await listExports(resolve(entry.resolveDir, file), esbuild)
     const there = names.length > 0 ? `; it exports ${names.map((known) => `'${known}'`).join(', ')}` : ''
     const what = name === 'default' ? 'no default export' : `no export '${name}'`
     return {
-      text: `${basename(file)} has ${what}${at}${there}`,
+      text: `${library ? LIBRARY : basename(file)} has ${what}${at}${there}`,
       fix: 'import a name that the module exports',
     }
   }

@@ -1,9 +1,10 @@
 /** One run of the bundler: from an entry to code that needs nothing but Node.js and its native packages. */
 import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type * as Esbuild from 'esbuild'
 import { findOwnFiles, type MappedCode, mentionsOwnFile } from './assets.ts'
 import { bundleError, ENTRY_FILE } from './build-errors.ts'
-import { libraryRoot, runtimeModule } from './library.ts'
+import { LIBRARY, libraryRoot, runtimeModule } from './library.ts'
 import { type Lookup, nativePlugin, newFindings, type PackageFindings } from './natives.ts'
 import { conditions } from './packages.ts'
 import type { Entry, NativePackage } from './types.ts'
@@ -78,7 +79,7 @@ async function run(
     metafile: true,
     logLevel: 'silent',
     banner: { js: HEAD },
-    plugins: [libraryPlugin(), nativePlugin(findings)],
+    plugins: [fileUrlPlugin(), libraryPlugin(), nativePlugin(findings)],
   })
   const [map, code] = outputFiles[0]?.path.endsWith('.map') ? outputFiles : [outputFiles[1], outputFiles[0]]
   const inputs = Object.keys(metafile.inputs).filter(
@@ -108,6 +109,20 @@ function withHead(code: string): string {
   return head + code.slice(code.startsWith(HEAD) ? HEAD.length : 0)
 }
 
+/** Node.js imports file URLs, some with a query that a loader added; the bundler knows paths only. */
+function fileUrlPlugin(): Esbuild.Plugin {
+  return {
+    name: 'dicomp-file-url',
+    setup({ onResolve, resolve }) {
+      onResolve({ filter: /^file:/ }, ({ path, kind, importer, resolveDir }) => {
+        const url = new URL(path)
+        url.search = url.hash = ''
+        return resolve(fileURLToPath(url), { kind, importer, resolveDir })
+      })
+    },
+  }
+}
+
 /** Code that imports the library gets the runtime of the slot, whether by name or by the path of a checkout. */
 function libraryPlugin(): Esbuild.Plugin {
   return {
@@ -115,11 +130,11 @@ function libraryPlugin(): Esbuild.Plugin {
     setup({ onResolve, onLoad }) {
       const module = () => ({ contents: runtimeModule(), loader: 'js' as const })
       onResolve({ filter: /^dicomp$/ }, () => ({
-        path: 'dicomp',
-        namespace: 'dicomp-runtime',
+        path: LIBRARY,
+        namespace: LIBRARY,
         sideEffects: false,
       }))
-      onLoad({ filter: /.*/, namespace: 'dicomp-runtime' }, module)
+      onLoad({ filter: /.*/, namespace: LIBRARY }, module)
       const root = libraryRoot()
       if (root === undefined) return
       const escaped = root.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

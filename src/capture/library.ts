@@ -7,6 +7,9 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import * as errors from '../errors.ts'
 
+/** Name of the package. */
+export const LIBRARY = 'dicomp'
+
 /** How code in a bundle reaches the runtime of the slot. */
 export const RUNTIME = `globalThis[Symbol.for("dicomp.runtime")]`
 
@@ -39,7 +42,7 @@ export function libraryRoot(): string | undefined {
   for (let up = ''; dir !== up; up = dir, dir = dirname(dir)) {
     const manifest = join(dir, 'package.json')
     if (!existsSync(manifest)) continue
-    if ((JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === 'dicomp') root = dir
+    if ((JSON.parse(readFileSync(manifest, 'utf8')) as { name?: string }).name === LIBRARY) root = dir
     break
   }
   return root
