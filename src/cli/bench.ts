@@ -23,7 +23,7 @@ const CALLS = 100_000
 const NUMBERS = 1_000_000
 
 /** Measures dicomp here. Resolves to the exit code. */
-export async function bench(options: { slots?: number; json: boolean }): Promise<number> {
+export async function bench(options: { slots?: number; json?: boolean }): Promise<number> {
   const result = await measure(options.slots ?? availableParallelism())
   process.stdout.write(options.json ? `${JSON.stringify(result, undefined, 2)}\n` : formatBench(result))
   return EXIT.ok

@@ -5,7 +5,7 @@ import { judge } from './doctor/judge.ts'
 import { EXIT } from './exit.ts'
 
 /** Prints what is well and what is not on this machine. Resolves to the exit code. */
-export async function doctor(options: { json: boolean }): Promise<number> {
+export async function doctor(options: { json?: boolean }): Promise<number> {
   const findings = judge(await gatherFacts())
   const failed = findings.some((finding) => finding.status === 'fail')
   process.stdout.write(

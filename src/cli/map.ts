@@ -12,8 +12,8 @@ import type { Saver, SaverEvents } from './map/saver.ts'
 import { moduleRunner } from './map/task-runner.ts'
 import { describeError } from './report-error.ts'
 
-export interface MapCommandOptions extends OutputOptions {
-  keepGoing: boolean
+export interface MapCommandOptions extends Partial<OutputOptions> {
+  keepGoing?: boolean
   retries?: number
   timeout?: number | string
   slots?: number
@@ -22,7 +22,7 @@ export interface MapCommandOptions extends OutputOptions {
   memory?: string
   env?: Record<string, string>
   progress: boolean
-  json: boolean
+  json?: boolean
 }
 
 /** So many failures are told one by one while the run goes on; the rest are counted. */
@@ -32,7 +32,9 @@ const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
 /** Runs a module's default export over the lines of the input. Resolves to the exit code. */
 export async function map(taskPath: string, options: MapCommandOptions): Promise<number> {
   const task = await inspectTask(taskPath)
-  const plan = planOutput(task, options)
+  const { lines = false, unordered = false, resume = false, overwrite = false } = options
+  const { keepGoing = options.errors !== undefined, allowChangedTask = false } = options
+  const plan = planOutput(task, { ...options, lines, unordered, resume, overwrite, allowChangedTask })
   if (plan.kind === 'complete') {
     process.stderr.write(`${plan.out} is complete: nothing to resume. (Without --resume it is made anew.)\n`)
     return EXIT.ok
@@ -41,9 +43,9 @@ export async function map(taskPath: string, options: MapCommandOptions): Promise
   const reporter = new Reporter({ quiet: Number.POSITIVE_INFINITY })
   let told = 0
   const run = new MapRun(input, {
-    lines: options.lines,
-    unordered: options.unordered,
-    keepGoing: options.keepGoing || options.errors !== undefined,
+    lines,
+    unordered,
+    keepGoing,
     ...(plan.kind === 'journaled' ? { mark: plan.mark } : {}),
     onFailure: (record, error) => {
       if (++told > FAILURES_TOLD) return

@@ -65,24 +65,20 @@ function addMap(program: Command, finish: Finish): void {
     .optionsGroup('Input and output:')
     .option('-i, --input <file>', 'read from this file (default: stdin)')
     .option('-o, --output <file>', 'write to this file (default: stdout)')
-    .option('--lines', 'lines are text, not JSON: strings in, strings out', false)
-    .option('--unordered', 'write results as they come, not in the order of the input', false)
+    .option('--lines', 'lines are text, not JSON: strings in, strings out')
+    .option('--unordered', 'write results as they come, not in the order of the input')
     .option('--errors <file>', 'write failed inputs there, with their errors; implies --keep-going')
     .optionsGroup('Failures:')
-    .option('--keep-going', 'go on past lines and tasks that fail', false)
+    .option('--keep-going', 'go on past lines and tasks that fail')
     .addOption(
       new Option('--bail', 'stop at the first failure (the default)').conflicts(['keepGoing', 'errors']),
     )
     .option('--retries <n>', 'run a failed task again, so many times (default: 0)', wholeNumber(0))
     .option('--timeout <duration>', 'fail a task that runs longer, for example 30s', duration)
     .optionsGroup('Interrupted runs:')
-    .addOption(
-      new Option('--resume', 'go on with an interrupted run (or begin one)')
-        .default(false)
-        .conflicts('overwrite'),
-    )
-    .option('--overwrite', 'start over, although there are results of an interrupted run', false)
-    .option('--allow-changed-task', 'resume although the code of the task was changed', false)
+    .addOption(new Option('--resume', 'go on with an interrupted run (or begin one)').conflicts('overwrite'))
+    .option('--overwrite', 'start over, although there are results of an interrupted run')
+    .option('--allow-changed-task', 'resume although the code of the task was changed')
     .optionsGroup('Resources:')
     .option('--slots <n>', 'use so many cores (default: all)', wholeNumber(1))
     .option('--concurrency <n>', 'run at most so many tasks at the same time', wholeNumber(1))
@@ -95,7 +91,7 @@ function addMap(program: Command, finish: Finish): void {
     )
     .optionsGroup('Messages:')
     .option('--no-progress', 'show no progress')
-    .option('--json', 'print a summary as JSON at the end (to stderr when the results go to stdout)', false)
+    .option('--json', 'print a summary as JSON at the end (to stderr when the results go to stdout)')
     .optionsGroup('Help:')
     .addHelpText(
       'after',
@@ -118,7 +114,7 @@ function addBench(program: Command, finish: Finish): void {
       'Measure dicomp on this machine, in a few seconds: overhead per task, calls per second, map rate, efficiency.',
     )
     .option('--slots <n>', 'use so many cores (default: all)', wholeNumber(1))
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON')
     .addHelpText('after', examples(['dicomp bench', 'dicomp bench --json > bench.json']))
     .action((options) => finish(import('./bench.ts').then(({ bench }) => bench(options))))
 }
@@ -130,7 +126,7 @@ function addDoctor(program: Command, finish: Finish): void {
     .description(
       'Check Node, cores, memory, limits and the kinds of isolation of this machine. Exits with 1 when something is wrong.',
     )
-    .option('--json', 'print JSON', false)
+    .option('--json', 'print JSON')
     .addHelpText('after', examples(['dicomp doctor', 'dicomp doctor --json']))
     .action((options) => finish(import('./doctor.ts').then(({ doctor }) => doctor(options))))
 }
