@@ -147,7 +147,7 @@ function sameEntry(a: Entry, b: Entry): boolean {
 /** Attachments are the very buffers that the program goes on writing to; slots get them as they are now. */
 function frozen({ bytes, attachments }: Encoded): Encoded {
   return {
-    bytes: bytes.slice(),
+    bytes: new Uint8Array(bytes), // slice() of a Buffer would be the same memory
     attachments: attachments.map((buffer) => (buffer instanceof ArrayBuffer ? buffer.slice(0) : buffer)),
   }
 }
