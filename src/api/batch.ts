@@ -180,10 +180,10 @@ export class Batch implements JobClient {
     const skip: number[] = []
     for (let at = 0; at < count; at += separate ? 1 : count) {
       const list = Array.prototype.slice.call(values, offset + at, offset + at + (separate ? 1 : count))
-      const paths = (index: number): string => `inputs[${start + at + index}]`
-      const { encoded, errors } = encodeList(list, { paths, entities, shared })
+      const nameOf = (index: number): string => `inputs[${start + at + index}]`
+      const { encoded, failed } = encodeList(list, { entities, shared }, nameOf)
       lists.push(encoded)
-      for (const { index, error } of errors) {
+      for (const { index, error } of failed) {
         skip.push(at + index)
         // Not from inside the engine's call: it is about to send the neighbours.
         queueMicrotask(() => this.#fail(start + at + index, error))

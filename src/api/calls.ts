@@ -3,7 +3,7 @@
  * leaves at the end of the tick without waiting for others.
  */
 import type { Program } from '../capture/program.ts'
-import { decode, type Encoded, encode, encodeList } from '../codec/index.ts'
+import { decode, type Encoded, encodeList } from '../codec/index.ts'
 import { CALL_CAP } from '../core/chunk-size.ts'
 import { retryDelay } from '../core/retry.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
@@ -77,11 +77,9 @@ export class Calls implements JobClient {
     let encoded: Encoded | undefined
     if (!plain) {
       const { entities } = this.program
-      try {
-        encoded = encode([args], { path: 'args', root: 1, entities, shared: this.#shared })
-      } catch (error) {
-        return Promise.reject(error)
-      }
+      const { encoded: list, failed } = encodeList([args], { path: 'args', entities, shared: this.#shared })
+      if (failed[0]) return Promise.reject(failed[0].error)
+      encoded = list
     }
     return new Promise((resolve, reject) => {
       const index = this.#next++

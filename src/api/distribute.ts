@@ -48,9 +48,9 @@ export interface Distributed<A extends unknown[], R> {
 
   /** Typed numbers in, typed numbers out: a Float64Array when the results are numbers. */
   map(
-    inputs: NumericArray,
+    inputs: InputOf<A> extends number ? NumericArray : never,
     options?: TaskOptions,
-  ): InputOf<A> extends number ? Promise<R extends number ? Float64Array : R[]> : never
+  ): Promise<R extends number ? Float64Array : R[]>
   /**
    * One task per input; the results in the order of the inputs. Rejects with the first error, which cancels the
    * rest. Inputs are read while it runs: do not change them before it is done.
@@ -61,14 +61,14 @@ export interface Distributed<A extends unknown[], R> {
   settled(inputs: Inputs<InputOf<A>>, options?: TaskOptions): Promise<Outcome<R>[]>
 
   /** Results as they complete. Inputs are read lazily, only as far ahead as results are taken (`bufferSize`). */
-  stream<I extends InputOf<A>>(
-    inputs: Inputs<I>,
+  stream(
+    inputs: Inputs<InputOf<A>>,
     options: StreamOptions & { settled: true },
-  ): AsyncGenerator<SettledItem<I, R>, void, undefined>
-  stream<I extends InputOf<A>>(
-    inputs: Inputs<I>,
+  ): AsyncGenerator<SettledItem<InputOf<A>, R>, void, undefined>
+  stream(
+    inputs: Inputs<InputOf<A>>,
     options?: StreamOptions,
-  ): AsyncGenerator<Item<I, R>, void, undefined>
+  ): AsyncGenerator<Item<InputOf<A>, R>, void, undefined>
 
   /** Starts a job and returns its handle at once. Every task runs, whatever becomes of the others. */
   submit(inputs: Inputs<InputOf<A>>, options?: TaskOptions): Job<R>

@@ -36,10 +36,13 @@ export interface Failed {
 /**
  * Encodes `values` as one array, in which objects are shared between elements. An element that cannot travel does not
  * harm the others: it becomes `undefined`, and is reported. Paths begin at the element (`options.path`).
+ *
+ * @param nameOf name of an element in error paths, when they have names of their own
  */
 export function encodeList(
   values: ArrayLike<unknown>,
   options: EncodeOptions = {},
+  nameOf: (index: number) => string = () => options.path ?? 'value',
 ): { encoded: Encoded; failed: Failed[] } {
   const encoder = idle ?? new Encoder()
   idle = undefined
@@ -52,7 +55,7 @@ export function encodeList(
       try {
         encoder.root(values[index])
       } catch (error) {
-        failed.push({ index, error: explain(error, values[index], options.path ?? 'value') })
+        failed.push({ index, error: explain(error, values[index], nameOf(index)) })
         encoder.backTo(mark)
         encoder.write(undefined)
       }

@@ -47,6 +47,8 @@ export class Executor {
   }
 
   run(run: RunMessage): void {
+    // Numbers are the only argument of their task each.
+    if (run.payload.kind === 'f64') run.spread = false
     const context: TaskContext = { run, offset: 0, controller: undefined, pending: 0 }
     this.#queue.push({
       run,
@@ -298,9 +300,9 @@ function encodeResults(
       return { kind: 'f64', values: results.length <= FEW_NUMBERS ? (results as number[]) : numbers }
   }
   const options = { path: 'result', shared, ...(program ? { entities: program.entities } : {}) }
-  const { encoded, errors } = encodeList(results, options)
-  if (errors.length === 0) return { kind: 'any', lists: [encoded] }
-  for (const { index, error } of errors) {
+  const { encoded, failed: refused } = encodeList(results, options)
+  if (refused.length === 0) return { kind: 'any', lists: [encoded] }
+  for (const { index, error } of refused) {
     results[index] = error
     if (!failed.includes(index)) failed.push(index)
   }

@@ -15,6 +15,7 @@ export function spawnThread(id: number, kind: SlotKind, events: SlotEvents): Slo
   const worker = new Worker(runnerFile(), {
     env: kind.env,
     execArgv: [],
+    // Output comes as messages (runner/output.ts). These streams are not read: that would keep the program alive.
     stdout: true,
     stderr: true,
     trackUnmanagedFds: true,
@@ -36,18 +37,18 @@ export function spawnThread(id: number, kind: SlotKind, events: SlotEvents): Slo
   worker.on('message', (wire) => {
     if (over) return
     const message = fromWire(wire) as FromSlot
-    if (message.type === 'signal') signal = message.signal
-    else events.message(message)
+    if (message.type === 'signal') {
+      signal = message.signal
+      return
+    }
+    if (message.type === 'log' && message.stream === 'stderr')
+      stderrTail = (stderrTail + message.text).slice(-STDERR_TAIL)
+    events.message(message)
   })
   worker.on('error', (error) => {
     cause = error
   })
   worker.on('exit', exited)
-  for (const stream of [worker.stdout, worker.stderr]) {
-    stream.on('data', (data: Buffer) => {
-      stderrTail = (stderrTail + data.toString()).slice(-STDERR_TAIL)
-    })
-  }
   // What keeps the program alive is unfinished work (see LocalEngine), not an idle thread.
   worker.unref()
 
