@@ -3,24 +3,35 @@ import type { Encoded } from './index.ts'
 
 /** The attachments of one message, each of which it may name once. */
 export class AttachmentReader {
-  readonly #encoded: Encoded
-  readonly #bases: number[]
-  readonly #taken: boolean[] = []
+  #stores: Encoded['attachments'] = []
+  #bases: number[] | undefined
+  #taken: boolean[] | undefined
   /** Offset in the sender's buffer at which a buffer of this message begins. */
-  readonly #baseOf = new Map<object, number>()
+  #baseOf: Map<object, number> | undefined
 
-  constructor(encoded: Encoded, bases: number[]) {
-    this.#encoded = encoded
+  open(stores: Encoded['attachments'], bases: number[] | undefined): void {
+    this.#stores = stores
     this.#bases = bases
+  }
+
+  close(): void {
+    this.#stores = []
+    this.#bases = undefined
+    this.#taken = undefined
+    this.#baseOf = undefined
   }
 
   /** An attachment as a buffer of its own. */
   take(decoder: Decoder, index: number): ArrayBuffer | SharedArrayBuffer {
-    const store = this.#encoded.attachments[index]
+    const store = this.#stores[index]
+    this.#taken ??= []
     if (store === undefined || this.#taken[index] === true) throw decoder.failure('an attachment is missing')
     this.#taken[index] = true
-    const base = this.#bases[index]
-    if (base !== undefined && base > 0) this.#baseOf.set(store, base)
+    const base = this.#bases?.[index]
+    if (base !== undefined && base > 0) {
+      this.#baseOf ??= new Map()
+      this.#baseOf.set(store, base)
+    }
     return store
   }
 
@@ -31,6 +42,6 @@ export class AttachmentReader {
 
   /** Where, in the sender's buffer, this buffer began. */
   base(store: object): number {
-    return this.#baseOf.get(store) ?? 0
+    return this.#baseOf?.get(store) ?? 0
   }
 }

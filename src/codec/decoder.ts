@@ -14,6 +14,8 @@ const MAX_PREALLOCATED = 16 * 1024 * 1024
 /** Stands for an object that is not made yet. */
 const PENDING = Symbol('pending')
 
+const NO_OPTIONS: DecodeOptions = {}
+
 type Kind = 'props' | 'array' | 'entries'
 
 /** What a static `[unpack]` threw: the user's error, not ours. */
@@ -26,8 +28,8 @@ export class UnpackFailure {
 
 /** Reads one message. */
 export class Decoder extends Reader {
-  attachments: AttachmentReader = new AttachmentReader({ bytes: new Uint8Array(0), attachments: [] }, [])
-  #options: DecodeOptions = {}
+  readonly attachments = new AttachmentReader()
+  #options: DecodeOptions = NO_OPTIONS
   /** Objects by their number. */
   #objects: unknown[] = []
   #shapes: KnownShape[] = []
@@ -49,20 +51,18 @@ export class Decoder extends Reader {
         `The value was encoded by another version of dicomp (format ${head & 15}, this one reads ${VERSION})`,
       )
     }
-    this.attachments = new AttachmentReader(
-      encoded,
-      (head & HAS_BASES) === 0 ? [] : this.#bases(encoded.attachments.length),
-    )
+    const bases = (head & HAS_BASES) === 0 ? undefined : this.#bases(encoded.attachments.length)
+    this.attachments.open(encoded.attachments, bases)
   }
 
   finish(): void {
     this.close()
-    this.#options = {}
-    this.#objects = []
-    this.#shapes = []
-    this.#later = []
+    this.#options = NO_OPTIONS
+    if (this.#objects.length > 0) this.#objects = []
+    if (this.#shapes.length > 0) this.#shapes = []
+    if (this.#later.length > 0) this.#later = []
     this.#depth = 0
-    this.attachments = new AttachmentReader({ bytes: this.bytes, attachments: [] }, [])
+    this.attachments.close()
   }
 
   /** Where the attachments began in their buffers: a table at the end. */
@@ -381,10 +381,10 @@ export class Decoder extends Reader {
   }
 
   #instance(): object {
-    const constructor = this.classAt()
+    const type = this.classAt()
     const tag = this.byte()
     if ((tag >= Tag.SHORT_ARRAY && tag < Tag.UNDEFINED) || isArrayTag(tag)) {
-      return this.elements(tag, this.register(Reflect.construct(Array, [], constructor) as unknown[]))
+      return this.elements(tag, this.register(Reflect.construct(Array, [], type) as unknown[]))
     }
     const isProps = tag >= Tag.SHAPED && tag < Tag.SHORT_ARRAY
     if (
@@ -394,24 +394,23 @@ export class Decoder extends Reader {
       tag === Tag.KEYED ||
       tag === Tag.LATER_PROPS
     ) {
-      const value = this.register(Object.create(constructor.prototype) as object)
+      const value = this.register(Object.create(type.prototype) as object)
       this.props(tag, value, true)
       return value
     }
-    return readSpecial(this, tag, constructor)
+    return readSpecial(this, tag, type)
   }
 
   #packed(): unknown {
-    const constructor = this.classAt() as Function & { [unpack]?(plain: unknown): unknown }
+    const type = this.classAt() as Function & { [unpack]?(plain: unknown): unknown }
     const number = this.reserveNumber()
     this.#enter()
     const plain = this.read()
     this.#depth--
-    if (typeof constructor[unpack] !== 'function')
-      throw this.fail(`class ${constructor.name} has no static [unpack]`)
+    if (typeof type[unpack] !== 'function') throw this.fail(`class ${type.name} has no static [unpack]`)
     let value: unknown
     try {
-      value = constructor[unpack](plain)
+      value = type[unpack](plain)
     } catch (error) {
       throw new UnpackFailure(error)
     }

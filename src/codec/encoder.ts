@@ -88,10 +88,11 @@ export class Encoder extends Writer {
     this.#depth = 0
     this.#packing.length = 0
     this.entities = undefined
-    this.attachments.truncate(0)
+    if (this.attachments.size > 0) this.attachments.truncate(0)
   }
 
   finish(): Encoded {
+    if (this.attachments.size === 0) return { bytes: this.take(), attachments: [] }
     const { attachments, bases, transfer } = this.attachments.finish()
     if (bases.some((base) => base > 0)) {
       this.bytes[1] = VERSION | HAS_BASES

@@ -69,7 +69,7 @@ const PROBES: Record<string, (value: object) => Kind | undefined> = {
       : undefined,
 }
 for (const box of ['Number', 'String', 'Boolean', 'BigInt', 'Symbol']) {
-  PROBES[box] = (value) => (BOXES.some((valueOf) => accepts(valueOf, value)) ? 'boxed' : undefined)
+  PROBES[box] = (value) => (BOXES.some((unbox) => accepts(unbox, value)) ? 'boxed' : undefined)
 }
 
 /** Builtins that never travel, whatever subclass of them it is. */
@@ -81,7 +81,7 @@ export interface Plan {
   /** The prototype is the builtin's own (of this or another realm), so the object is no instance of a user class. */
   builtin: boolean
   /** The class whose `prototype` it is. */
-  constructor: Function | undefined
+  type: Function | undefined
 }
 
 const plans = new WeakMap<object, Plan>()
@@ -97,36 +97,36 @@ export function planOf(value: object, proto: object): Plan {
 }
 
 function makePlan(value: object, proto: object): Plan {
-  const constructor = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
-  const own = typeof constructor === 'function' && constructor.prototype === proto ? constructor : undefined
-  if (Array.isArray(value)) return { kind: 'array', builtin: isNative(own, 'Array'), constructor: own }
+  const type = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
+  const own = typeof type === 'function' && type.prototype === proto ? type : undefined
+  if (Array.isArray(value)) return { kind: 'array', builtin: isNative(own, 'Array'), type: own }
   if (ArrayBuffer.isView(value)) {
     const name = typedArrayName.call(value) ?? 'DataView'
     const builtin = isNative(own, String(name)) || own === (globalThis as { Buffer?: Function }).Buffer
-    return { kind: 'view', builtin, constructor: own }
+    return { kind: 'view', builtin, type: own }
   }
   for (let each: object | null = proto; each !== null; each = Object.getPrototypeOf(each)) {
     const made = Object.getOwnPropertyDescriptor(each, 'constructor')?.value
     if (typeof made !== 'function' || made.prototype !== each) continue
     const name = String(Object.getOwnPropertyDescriptor(made, 'name')?.value)
     if (!isNative(made, name)) continue
-    if (NEVER.has(name)) return { kind: 'refused', builtin: each === proto, constructor: own }
+    if (NEVER.has(name)) return { kind: 'refused', builtin: each === proto, type: own }
     if (Object.hasOwn(PROBES, name)) {
       const kind = PROBES[name]!(value) ?? 'refused'
-      return { kind, builtin: each === proto || isNativeError(kind, own), constructor: own }
+      return { kind, builtin: each === proto || isNativeError(kind, own), type: own }
     }
     if (name === 'Object') {
       const foreign = each === proto && Object.getPrototypeOf(each) === null
-      if (foreign) return { kind: 'plain', builtin: true, constructor: own }
+      if (foreign) return { kind: 'plain', builtin: true, type: own }
     }
   }
-  return { kind: own === undefined ? 'refused' : 'plain', builtin: false, constructor: own }
+  return { kind: own === undefined ? 'refused' : 'plain', builtin: false, type: own }
 }
 
-function isNativeError(kind: Kind, constructor: Function | undefined): boolean {
-  if (kind !== 'error' || constructor === undefined) return false
-  const name = Object.getOwnPropertyDescriptor(constructor, 'name')?.value
-  return typeof name === 'string' && isNative(constructor, name) && !/^class\b/.test(sourceOf(constructor))
+function isNativeError(kind: Kind, type: Function | undefined): boolean {
+  if (kind !== 'error' || type === undefined) return false
+  const name = Object.getOwnPropertyDescriptor(type, 'name')?.value
+  return typeof name === 'string' && isNative(type, name) && !/^class\b/.test(sourceOf(type))
 }
 
 function sourceOf(value: Function): string {
@@ -134,11 +134,11 @@ function sourceOf(value: Function): string {
 }
 
 /** Whether this is the engine's (or, for URL and DOMException, the runtime's) class of that name. */
-function isNative(constructor: Function | undefined, name: string): boolean {
-  if (constructor === undefined) return false
-  if ((globalThis as Record<string, unknown>)[name] === constructor) return true
+function isNative(type: Function | undefined, name: string): boolean {
+  if (type === undefined) return false
+  if ((globalThis as Record<string, unknown>)[name] === type) return true
   return (
-    Object.getOwnPropertyDescriptor(constructor, 'name')?.value === name &&
-    /\{\s*\[native code\]\s*\}$/.test(sourceOf(constructor))
+    Object.getOwnPropertyDescriptor(type, 'name')?.value === name &&
+    /\{\s*\[native code\]\s*\}$/.test(sourceOf(type))
   )
 }

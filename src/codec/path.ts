@@ -53,7 +53,7 @@ function childrenOf(parent: Step, value: object): Step[] {
   const plan = proto === null || proto === Object.prototype ? undefined : planOf(value, proto)
   if (plan?.kind === 'refused') return steps
   // What [pack] returns is made anew each time: the encoder names the place inside it itself.
-  if (plan !== undefined && !plan.builtin && pack in (plan.constructor ?? {})) return steps
+  if (plan !== undefined && !plan.builtin && pack in (plan.type ?? {})) return steps
   if (plan?.kind === 'map') {
     let index = 0
     for (const [key, item] of Map.prototype.entries.call(value)) {

@@ -19,10 +19,12 @@ function working(slice: Slice | undefined): Slice | undefined {
 const latin1Slice = working(bufferMethods?.latin1Slice)
 const ucs2Slice = working(bufferMethods?.ucs2Slice)
 
+const NOTHING = new Uint8Array(0)
+
 /** Reads primitives, and never past the end. */
 export class Reader {
-  protected bytes: Uint8Array = new Uint8Array(0)
-  protected view: DataView = new DataView(new ArrayBuffer(0))
+  protected bytes: Uint8Array = NOTHING
+  #view: DataView | undefined
   protected pos = 0
   protected end = 0
   /** The last strings of the message, by number modulo the size of the ring. */
@@ -31,17 +33,22 @@ export class Reader {
 
   protected open(bytes: Uint8Array): void {
     this.bytes = bytes
-    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.pos = 0
     this.end = bytes.length
     this.#strings = 0
   }
 
   protected close(): void {
-    this.bytes = new Uint8Array(0)
-    this.view = new DataView(this.bytes.buffer)
+    this.bytes = NOTHING
+    this.#view = undefined
     // Strings may be large; the ring of a small message is not worth the time.
     if (this.#strings > 0) this.#recent.fill('', 0, Math.min(this.#strings, STRING_RING))
+  }
+
+  /** Made when it is needed: most small messages do without, and it costs as much as they do. */
+  protected get view(): DataView {
+    this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.bytes.byteLength)
+    return this.#view
   }
 
   protected fail(what: string): DecodeError {

@@ -129,9 +129,9 @@ function refuseObject(value: object): Refusal {
 export function classNames(value: object): string[] {
   const names: string[] = []
   for (let proto = Object.getPrototypeOf(value); proto !== null; proto = Object.getPrototypeOf(proto)) {
-    const constructor = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
-    if (typeof constructor !== 'function') continue
-    const name = ownName(constructor) ?? '(anonymous)'
+    const type = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
+    if (typeof type !== 'function') continue
+    const name = ownName(type) ?? '(anonymous)'
     if (name !== 'Object' || names.length === 0) names.push(name)
   }
   return names

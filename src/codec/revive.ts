@@ -9,10 +9,9 @@ const globals = globalThis as unknown as Record<string, Construct | undefined>
 const MAX_RESERVED = 2 ** 36
 const LEAST_RESERVED = 2 ** 26
 
-/** The value that `tag` begins, as an instance of `constructor` where there is one. No user constructor runs. */
-export function readSpecial(input: Decoder, tag: number, constructor: Function | undefined): object {
-  const make = (base: Function, ...args: unknown[]): object =>
-    Reflect.construct(base, args, constructor ?? base)
+/** The value that `tag` begins, as an instance of `type` where there is one. No user constructor runs. */
+export function readSpecial(input: Decoder, tag: number, type: Function | undefined): object {
+  const make = (base: Function, ...args: unknown[]): object => Reflect.construct(base, args, type ?? base)
   switch (tag) {
     case Tag.MAP:
     case Tag.SET: {
@@ -43,7 +42,7 @@ export function readSpecial(input: Decoder, tag: number, constructor: Function |
       return input.settle(number, make(base, value))
     }
     case Tag.ERROR:
-      return readError(input, constructor)
+      return readError(input, type)
     case Tag.URL: {
       const number = input.reserveNumber()
       const href = primitive(input)
@@ -53,7 +52,7 @@ export function readSpecial(input: Decoder, tag: number, constructor: Function |
     case Tag.BUFFER_HERE:
       return readBuffer(input, tag)
     case Tag.VIEW:
-      return readView(input, constructor)
+      return readView(input, type)
   }
   throw input.failure('a byte means nothing')
 }
@@ -70,7 +69,7 @@ function text(input: Decoder): string {
   return value
 }
 
-function readError(input: Decoder, constructor: Function | undefined): object {
+function readError(input: Decoder, type: Function | undefined): object {
   const className = ERROR_NAMES[input.nextByte()]
   if (className === undefined) throw input.failure('a kind of error is not known here')
   const number = input.reserveNumber()
@@ -79,7 +78,7 @@ function readError(input: Decoder, constructor: Function | undefined): object {
   const args = isDom ? [text(input), text(input)] : className === 'AggregateError' ? [[]] : []
   const base = globals[className]
   const error = withoutStack(() => {
-    if (base !== undefined) return Reflect.construct(base, args, constructor ?? base)
+    if (base !== undefined) return Reflect.construct(base, args, type ?? base)
     const plain = new Error(isDom ? String(args[0]) : '')
     return Object.defineProperty(plain, 'name', {
       value: isDom ? args[1] : className,
@@ -133,7 +132,7 @@ function readBuffer(input: Decoder, tag: number): ArrayBuffer | SharedArrayBuffe
   return input.register(resizable)
 }
 
-function readView(input: Decoder, constructor: Function | undefined): object {
+function readView(input: Decoder, type: Function | undefined): object {
   const number = input.reserveNumber()
   const kind = input.nextByte()
   const known = VIEWS[kind]
@@ -154,7 +153,7 @@ function readView(input: Decoder, constructor: Function | undefined): object {
   const base = kind === DATA_VIEW ? (DataView as unknown as Construct) : globals[name]
   if (base === undefined) throw input.failure(`this runtime has no ${name}, which the value contains`)
   if (!isStore(store)) throw input.failure('a buffer should be here')
-  return input.settle(number, Reflect.construct(base, [store, offset, length], constructor ?? base))
+  return input.settle(number, Reflect.construct(base, [store, offset, length], type ?? base))
 }
 
 function isStore(value: object): boolean {

@@ -24,34 +24,34 @@ export function writeSpecial(out: Encoder, value: object, proto: object): void {
     writeBuiltin(out, value, plan, undefined)
     return
   }
-  const constructor = plan.constructor as Function & { [pack]?: unknown; [unpack]?: unknown }
-  if (typeof constructor[pack] === 'function') {
-    writePacked(out, value, constructor, known)
+  const type = plan.type as Function & { [pack]?: unknown; [unpack]?: unknown }
+  if (typeof type[pack] === 'function') {
+    writePacked(out, value, type, known)
     return
   }
-  refusePrivate(value, constructor)
+  refusePrivate(value, type)
   writeBuiltin(out, value, plan, known)
 }
 
 /** Index of the object's class, where it has one that both ends know. */
 function classIndex(out: Encoder, plan: Plan): number | undefined {
-  return plan.builtin || plan.constructor === undefined ? undefined : out.entities?.indexOf(plan.constructor)
+  return plan.builtin || plan.type === undefined ? undefined : out.entities?.indexOf(plan.type)
 }
 
 function writePacked(
   out: Encoder,
   value: object,
-  constructor: Function & { [pack]?: unknown },
+  type: Function & { [pack]?: unknown },
   index: number,
 ): void {
-  if (typeof (constructor as { [unpack]?: unknown })[unpack] !== 'function') {
+  if (typeof (type as { [unpack]?: unknown })[unpack] !== 'function') {
     throw new Refusal(
       value,
-      `its class ${constructor.name} has a static [pack], but no static [unpack]`,
+      `its class ${type.name} has a static [pack], but no static [unpack]`,
       'add static [unpack](plain), which makes the instance again',
     )
   }
-  const plain: unknown = (constructor as unknown as { [pack](value: object): unknown })[pack](value)
+  const plain: unknown = (type as unknown as { [pack](value: object): unknown })[pack](value)
   out.tagged(Tag.PACKED, index)
   out.packed(value, plain)
 }
@@ -175,8 +175,8 @@ function isBareView(value: ArrayBufferView): boolean {
 const privateMembers = new WeakMap<Function, string | undefined>()
 
 /** A class with `#private` members would arrive without them, and fail at the first method that uses one. */
-function refusePrivate(value: object, constructor: Function): void {
-  for (let each: unknown = constructor; typeof each === 'function'; each = Object.getPrototypeOf(each)) {
+function refusePrivate(value: object, type: Function): void {
+  for (let each: unknown = type; typeof each === 'function'; each = Object.getPrototypeOf(each)) {
     let name = privateMembers.get(each)
     if (name === undefined && !privateMembers.has(each)) {
       name = privateName(Function.prototype.toString.call(each))
@@ -239,17 +239,17 @@ function writeError(out: Encoder, error: Error, keepsClass: boolean): void {
 }
 
 function nameOf(error: Error, base: string): string {
-  const own = Object.getPrototypeOf(error)?.constructor
-  return error.name !== base || typeof own !== 'function' ? String(error.name) : String(own.name)
+  const type = Object.getPrototypeOf(error)?.constructor
+  return error.name !== base || typeof type !== 'function' ? String(error.name) : String(type.name)
 }
 
 function errorBase(error: Error): number {
   for (let proto = Object.getPrototypeOf(error); proto !== null; proto = Object.getPrototypeOf(proto)) {
-    const { constructor } = proto
-    if (typeof constructor !== 'function' || /^class\b/.test(Function.prototype.toString.call(constructor))) {
-      if (constructor !== (globalThis as { DOMException?: Function }).DOMException) continue
+    const type = proto.constructor
+    if (typeof type !== 'function' || /^class\b/.test(Function.prototype.toString.call(type))) {
+      if (type !== (globalThis as { DOMException?: Function }).DOMException) continue
     }
-    const index = (ERROR_NAMES as readonly string[]).indexOf(constructor.name)
+    const index = (ERROR_NAMES as readonly string[]).indexOf(type.name)
     if (index >= 0) return index
   }
   return 0

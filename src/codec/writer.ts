@@ -11,6 +11,8 @@ const SMALLEST = 16 * 1024
 const KEPT = 4 * 1024 * 1024
 /** Up to this length a loop beats a native call (Node 20 to 26). */
 export const LOOP_STRING = 48
+/** Up to this many bytes a loop beats a copy by the runtime. */
+const FEW_BYTES = 128
 /** Up to this length the size in UTF-8 fits one byte. */
 const SHORT_UTF8 = 85
 const NodeBuffer = (globalThis as { Buffer?: { from(buffer: ArrayBuffer): FastBytes } }).Buffer
@@ -256,8 +258,10 @@ export class Writer {
 
   /** A copy of what was written, on a buffer of its own. */
   take(): Uint8Array {
-    const copy = new Uint8Array(this.pos)
-    copy.set(this.bytes.subarray(0, this.pos))
+    const size = this.pos
+    const copy = new Uint8Array(size)
+    if (size > FEW_BYTES) copy.set(this.bytes.subarray(0, size))
+    else for (let i = 0; i < size; i++) copy[i] = this.bytes[i]!
     return copy
   }
 }
