@@ -144,7 +144,7 @@ export class Batch implements JobClient {
 
   #settled(start: number, count: number): void {
     this.#open -= count
-    for (let index = start; index < start + count; index++) this.#feed.drop(index)
+    this.#feed.drop(start, count)
     this.#endIfDone()
   }
 
@@ -172,7 +172,10 @@ export class Batch implements JobClient {
 
   arguments(start: number, count: number, separate: boolean): Arguments {
     const { values, offset } = this.#feed.values(start, count)
-    const numbers = packNumbers(values, offset, offset + count)
+    const numbers =
+      values instanceof Float64Array
+        ? values.slice(offset, offset + count)
+        : packNumbers(values, offset, offset + count)
     if (numbers) return { payload: { kind: 'f64', values: numbers }, skip: [], owned: true }
     const { entities } = this.#program as Program
     const shared = this.#settings.options.pool.isolation === 'thread'

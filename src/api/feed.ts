@@ -73,9 +73,10 @@ export class Feed {
     return this.#array ? this.#array[index] : this.#kept.get(index)
   }
 
-  /** The task has its outcome: its input is not needed any more. */
-  drop(index: number): void {
-    this.#kept.delete(index)
+  /** These tasks have their outcome: their inputs are not needed any more. */
+  drop(start: number, count: number): void {
+    if (this.#array) return
+    for (let index = start; index < start + count; index++) this.#kept.delete(index)
   }
 
   /** Inputs from `start`: they are `values[offset]` and following. */

@@ -24,6 +24,8 @@ interface Chunk {
   /** Offset of the first task that is not reported yet; `results` begins there. */
   reported: number
   results: unknown[]
+  /** Numbers in, numbers out: where results go until one is no number. By offset within the chunk. */
+  numbers: Float64Array | undefined
   failed: number[]
   begunAt: number
   /** When the tasks that are not reported yet began. */
@@ -56,6 +58,7 @@ export class Executor {
       next: 0,
       reported: 0,
       results: [],
+      numbers: undefined,
       failed: [],
       begunAt: 0,
       startedAt: 0,
@@ -120,6 +123,8 @@ export class Executor {
     } catch (error) {
       return this.#failAll(chunk, error)
     }
+    if (values instanceof Float64Array && chunk.run.skip.length === 0)
+      chunk.numbers = new Float64Array(chunk.run.count)
     this.#continue(chunk, program, values)
   }
 
@@ -139,6 +144,7 @@ export class Executor {
       }
       if (pause) {
         const settle = (error: boolean, value: unknown): void => {
+          unpack(chunk)
           if (error) chunk.failed.push(chunk.results.length)
           chunk.results.push(value)
           chunk.next++
@@ -157,17 +163,59 @@ export class Executor {
   #slice(chunk: Chunk, program: LoadedProgram, values: ArrayLike<unknown>): Pause | undefined {
     try {
       const plain = program.asynchronous === false && chunk.run.skip.length === 0
-      const late = plain ? this.#runPlain(chunk, program, values) : this.#runWatched(chunk, program, values)
+      if (!plain) unpack(chunk)
+      const late = !plain
+        ? this.#runWatched(chunk, program, values)
+        : chunk.numbers
+          ? this.#runNumbers(chunk, program, values as Float64Array, chunk.numbers)
+          : this.#runPlain(chunk, program, values)
       if (late) {
         program.asynchronous = true
         return late
       }
     } catch (error) {
+      unpack(chunk)
       chunk.failed.push(chunk.results.length)
       chunk.results.push(error)
       chunk.next++
     }
     return chunk.next >= chunk.run.count ? 'over' : this.#look(chunk)
+  }
+
+  /** The hottest loop: numbers in, numbers out, until a result is something else. */
+  #runNumbers(
+    chunk: Chunk,
+    program: LoadedProgram,
+    values: Float64Array,
+    out: Float64Array,
+  ): PromiseLike<unknown> | undefined {
+    const { context } = chunk
+    const { fn } = program
+    const end = Math.min(chunk.run.count, chunk.next + chunk.stride)
+    let i = chunk.next
+    let other: unknown
+    runInTask(context, false, () => {
+      try {
+        for (; i < end; i++) {
+          context.offset = i
+          context.controller = undefined
+          const result = fn(values[i])
+          if (typeof result !== 'number') {
+            other = result
+            return
+          }
+          out[i] = result
+        }
+      } finally {
+        chunk.next = i
+      }
+    })
+    if (i === end) return undefined
+    unpack(chunk)
+    if (isThenable(other)) return other
+    chunk.results.push(other)
+    chunk.next++
+    return undefined
   }
 
   /** The hot loop: a synchronous function, nothing to skip. */
@@ -254,24 +302,37 @@ export class Executor {
   }
 
   #report(chunk: Chunk, last: boolean, program: LoadedProgram | undefined): void {
-    const { results, failed } = chunk
+    const { results, failed, numbers } = chunk
     const now = performance.now()
-    const payload = encodeResults(results, failed, program, this.#port.isolation === 'thread')
+    const count = numbers ? chunk.next - chunk.reported : results.length
+    const payload: Payload = numbers
+      ? {
+          kind: 'f64',
+          values: count === numbers.length ? numbers : numbers.slice(chunk.reported, chunk.next),
+        }
+      : encodeResults(results, failed, program, this.#port.isolation === 'thread')
     this.#port.send({
       type: 'done',
       chunk: chunk.run.chunk,
       from: chunk.reported,
-      count: results.length,
+      count,
       failed,
       last,
-      ms: results.length > 0 ? now - chunk.startedAt : 0,
+      ms: count > 0 ? now - chunk.startedAt : 0,
       payload,
     })
     chunk.startedAt = now
-    chunk.reported += results.length
+    chunk.reported += count
     chunk.results = []
     chunk.failed = []
   }
+}
+
+/** Results are no longer all numbers: those that there are move to the general list. */
+function unpack(chunk: Chunk): void {
+  if (!chunk.numbers) return
+  chunk.results = Array.from(chunk.numbers.subarray(chunk.reported, chunk.next))
+  chunk.numbers = undefined
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
