@@ -4,12 +4,10 @@ import type * as Esbuild from 'esbuild'
 import { BundleError } from '../errors.ts'
 import { exportsOf } from './exports.ts'
 import { LIBRARY, RUNTIME_NAMES } from './library.ts'
+import { ENTRY_FILE } from './origins.ts'
 import { packageName } from './packages.ts'
 import { traceOf, traceScript } from './trace.ts'
 import type { Entry } from './types.ts'
-
-/** Name of the entry's text in what the bundler says. An .mjs, so that CommonJS imports mean what Node.js means. */
-export const ENTRY_FILE = 'dicomp-entry.mjs'
 
 const SHOWN = 5
 

@@ -3,7 +3,7 @@
  * index of what was built from what. Many processes share it without locks: every file is written beside its
  * place and renamed into it, and nothing that was read is believed before its content was checked.
  */
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import {
   accessSync,
   chmodSync,
@@ -78,18 +78,17 @@ function prepared(base: string | undefined): string | undefined {
   if (base === undefined) return undefined
   const dir = join(base, LAYOUT)
   try {
-    for (const folder of FOLDERS) mkdirSync(join(dir, folder), { recursive: true, mode: 0o700 })
+    for (const folder of FOLDERS) {
+      const path = join(dir, folder)
+      if (!existsSync(path)) mkdirSync(path, { recursive: true, mode: 0o700 })
+    }
     if (process.getuid) {
       // Code is loaded from here: nobody else may be able to put a file into it.
       const stats = lstatSync(dir)
       if (!stats.isDirectory() || stats.uid !== process.getuid()) return undefined
       if (stats.mode & 0o077) chmodSync(dir, 0o700)
     }
-    // access() knows permissions, but not every reason why a write fails (read-only mounts, quotas).
     accessSync(dir, constants.W_OK)
-    const probe = join(dir, `${process.pid}.${randomBytes(6).toString('hex')}.tmp`)
-    writeFileSync(probe, '', { flag: 'wx' })
-    rmSync(probe)
     return dir
   } catch {
     return undefined
@@ -193,7 +192,7 @@ export function hasNote(file: string): boolean {
 
 /** Writes all or nothing: readers see the old content, or the new one, never a part. */
 function writeAtomic(file: string, content: string | Uint8Array): void {
-  const temporary = `${file}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`
+  const temporary = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`
   const write = () => {
     writeFileSync(temporary, content, { mode: 0o600, flag: 'wx' })
     renameSync(temporary, file)

@@ -1,9 +1,11 @@
 /** Where the code of a bundle came from, for the day when an error names a place in it. */
 
-import { ENTRY_FILE } from './build-errors.ts'
 import { getNote } from './cache.ts'
 import { type Position, type Trace, traceOf, traceScript } from './trace.ts'
 import type { Bundle, Entry } from './types.ts'
+
+/** Name of the entry's text in what the bundler says. An .mjs, so that CommonJS imports mean what Node.js means. */
+export const ENTRY_FILE = 'dicomp-entry.mjs'
 
 /** The bundler's source map: a file of the cache, and the directory that its sources refer to. */
 export interface BuildMap {
