@@ -19,7 +19,12 @@ const common = {
 }
 await build({
   ...common,
-  entryPoints: { index: 'src/index.ts', cli: 'src/cli/main.ts', 'progress-hook': 'src/progress/hook.ts' },
+  entryPoints: {
+    index: 'src/index.ts',
+    cli: 'src/cli/main.ts',
+    'progress-hook': 'src/progress/hook.ts',
+    'typescript-hook': 'src/cli/run/typescript-hook.ts',
+  },
   packages: 'external',
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',

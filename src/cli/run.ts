@@ -15,8 +15,8 @@ export async function run(file: string, args: string[], options: { progress: boo
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new DicompError('DICOMP_E_FILE', `There is no program ${file}`, { fix: 'check the path' })
   }
-  const imports = [import.meta.resolve('tsx')]
-  if (options.progress) imports.push(hookUrl())
+  const imports = [import.meta.resolve('tsx'), builtFile('typescript-hook', 'run/typescript-hook')]
+  if (options.progress) imports.push(builtFile('progress-hook', '../progress/hook'))
   const flags = imports.flatMap((url) => ['--import', url])
   const child = spawn(process.execPath, [...flags, resolve(file), ...args], { stdio: 'inherit' })
   for (const signal of FORWARDED) {
@@ -41,11 +41,11 @@ export async function run(file: string, args: string[], options: { progress: boo
   return code ?? 1
 }
 
-/** The progress hook, in the built package or in the sources. */
-function hookUrl(): string {
-  for (const candidate of ['./progress-hook.js', '../progress-hook.js', '../progress/hook.ts']) {
+/** URL of a file that is loaded into the program: in the built package, or in the sources. */
+function builtFile(name: string, source: string): string {
+  for (const candidate of [`./${name}.js`, `../${name}.js`, `./${source}.ts`]) {
     const url = new URL(candidate, import.meta.url)
     if (statSync(fileURLToPath(url), { throwIfNoEntry: false })) return url.href
   }
-  throw new Error('the progress hook is missing from this installation of dicomp')
+  throw new Error(`${name} is missing from this installation of dicomp`)
 }
