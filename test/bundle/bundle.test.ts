@@ -197,7 +197,10 @@ describe('the second time', () => {
     for (const name of ['one', 'two'])
       for (const f of ['package.json', 'index.js']) aged(join(dir, 'store', name, f))
     const given = entryOf(`import { x } from '@x'\nimport pkg from 'pkg'`, '() => x + pkg', dir)
-    const run = async () => (await inOtherProcess([given]))[0]
+    const run = async () => {
+      const made = (await forgetful())(given)
+      return { sync: !(made instanceof Promise), result: (await load(await made))() }
+    }
     expect(await run()).toMatchObject({ sync: false, result: 'aone' })
     expect(await run()).toMatchObject({ sync: true, result: 'aone' })
 
@@ -227,8 +230,7 @@ describe('the second time', () => {
     const before = process.env.DICOMP_CACHE_DIR
     process.env.DICOMP_CACHE_DIR = own
     const run = async () => {
-      vi.resetModules() // forgets what this process knows
-      const { bundle } = await import('../../src/capture/bundle.ts')
+      const bundle = await forgetful()
       return Promise.all(given.map((one) => bundle({ ...one })))
     }
     const first = await run()
@@ -259,7 +261,7 @@ describe('the second time', () => {
       'lib/deep/helper.ts': `import { basename } from 'node:path'\nexport const helper = (n: number) => basename('/x/' + n)`,
       'cjs.cjs': `const os = require('os'); module.exports = { eol: os.EOL }`,
     }
-    const imports = `import { helper } from './lib/deep/helper.ts'\nimport cjs from './cjs.cjs'\nimport { add } from 'mathjs'`
+    const imports = `import { helper } from './lib/deep/helper.ts'\nimport cjs from './cjs.cjs'\nimport add from 'lodash-es/add.js'`
     const fn = '(n) => helper(add(n, 1)) + cjs.eol'
     const [one, two] = [project(files, { packages: true }), join(project(files), 'sub')]
     mkdirSync(two)
@@ -348,6 +350,12 @@ describe('errors name the place and a fix', () => {
     expect(message).toContain('… and 3 more')
   })
 })
+
+/** `bundle` of a process that knows nothing yet. */
+async function forgetful(): Promise<typeof bundle> {
+  vi.resetModules()
+  return (await import('../../src/capture/bundle.ts')).bundle
+}
 
 /** Files changed within the clock's step of a build are not trusted to be what was built; tests do not wait. */
 function aged(file: string): void {
