@@ -129,17 +129,19 @@ function report(
   if (options.json) {
     const { done, failed, elapsedMs } = snapshot
     const state = stop ? 'stopped' : 'done'
-    const summary = { state, done, failed, now: run.progress.finishedNow, elapsedMs: Math.round(elapsedMs) }
+    const summary = { state, done, failed, earlier: run.progress.earlier, elapsedMs: Math.round(elapsedMs) }
     const stream = options.output === undefined ? process.stderr : process.stdout
     stream.write(`${JSON.stringify(summary)}\n`)
   }
   if (!stop) {
     if (options.progress) {
-      const earlier = snapshot.done + snapshot.failed - run.progress.finishedNow
-      const before = earlier > 0 ? ` (${formatCount(earlier)} of them in an earlier run)` : ''
+      const { earlier, inThisRun } = run.progress
+      const before = earlier > 0 ? ` (and ${formatCount(earlier)} in an earlier run)` : ''
       const where = options.output === undefined ? '' : ` → ${options.output}`
       const failures = snapshot.failed > 0 && options.errors ? `, failures → ${options.errors}` : ''
-      say(`${formatSummary(snapshot, 'done', { name, columns: 200 })}${before}${where}${failures}`)
+      say(
+        `${formatSummary({ ...snapshot, ...inThisRun }, 'done', { name, columns: 200 })}${before}${where}${failures}`,
+      )
     }
     return snapshot.failed > 0 ? EXIT.failure : EXIT.ok
   }

@@ -27,8 +27,9 @@ function isTaskError(error: DicompError): boolean {
   )
 }
 
-function stackOf(error: Error): string {
-  return error.stack ?? `${error.name}: ${error.message}`
+/** The stack of a task's error, without the part that shows who submitted the task: here that is only us. */
+export function stackOf(error: Error): string {
+  return (error.stack ?? `${error.name}: ${error.message}`).replace(/\n +at --- sent to [\s\S]*$/, '')
 }
 
 function indent(text: string): string {

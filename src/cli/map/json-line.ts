@@ -1,5 +1,6 @@
 import { DicompError } from '../../errors.ts'
 import { plain, truncate } from '../../progress/index.ts'
+import { stackOf } from '../report-error.ts'
 import type { InputRecord } from './line-reader.ts'
 
 /**
@@ -82,12 +83,12 @@ function resultError(path: string, what: string, instead: string): DicompError {
 
 /** The line of the errors file about a failed input. */
 export function formatFailure(record: InputRecord, input: unknown, error: unknown): string {
-  const own = (error ?? {}) as { name?: unknown; message?: unknown; code?: unknown; stack?: unknown }
+  const own = (error ?? {}) as { name?: unknown; message?: unknown; code?: unknown }
   const about = {
     name: error instanceof Error ? own.name : typeof error,
     message: error instanceof Error ? own.message : String(error),
     ...(own.code === undefined ? {} : { code: String(own.code) }),
-    ...(typeof own.stack === 'string' ? { stack: own.stack } : {}),
+    ...(error instanceof Error ? { stack: stackOf(error) } : {}),
   }
   return `${JSON.stringify({ line: record.line, error: about, input })}\n`
 }

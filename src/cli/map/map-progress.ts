@@ -14,19 +14,24 @@ export class MapProgress {
   /** What the engine says. */
   engine: () => { running: number; slots: number } = () => ({ running: 0, slots: 0 })
   readonly #began = performance.now()
-  #before = 0
+  #earlier = { done: 0, failed: 0 }
   #samples: [time: number, finished: number][] = []
 
   /** Records that an earlier run has finished. */
   resume(done: number, failed: number): void {
     this.done = done
     this.failed = failed
-    this.#before = done + failed
+    this.#earlier = { done, failed }
   }
 
-  /** Records that this run has finished. */
-  get finishedNow(): number {
-    return this.done + this.failed - this.#before
+  /** Records that an earlier run had finished. */
+  get earlier(): number {
+    return this.#earlier.done + this.#earlier.failed
+  }
+
+  /** What this run alone has finished. */
+  get inThisRun(): { done: number; failed: number } {
+    return { done: this.done - this.#earlier.done, failed: this.failed - this.#earlier.failed }
   }
 
   get snapshot(): Snapshot {
@@ -48,7 +53,7 @@ export class MapProgress {
   }
 
   #rate(now: number, finished: number): number {
-    if (this.#samples.length === 0) this.#samples.push([this.#began, this.#before])
+    if (this.#samples.length === 0) this.#samples.push([this.#began, this.earlier])
     const newest = this.#samples.at(-1)
     if (newest && now - newest[0] >= 250) this.#samples.push([now, finished])
     while (this.#samples.length > 2 && now - (this.#samples[1]?.[0] ?? now) > WINDOW) this.#samples.shift()
