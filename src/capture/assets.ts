@@ -7,7 +7,8 @@ import { readFileSync } from 'node:fs'
 import { type Node, parse } from 'acorn'
 import { BundleError } from '../errors.ts'
 import { inNodeModules, type Packages } from './packages.ts'
-import { type Position, type Trace, traceOf } from './trace.ts'
+import type { Place } from './sourcemap.ts'
+import { type Trace, traceOf } from './trace.ts'
 
 const MENTION = /\bimport\.meta\b|\b__dirname\b|\b__filename\b/g
 /** What a file that reads other files of its package also says. */
@@ -81,7 +82,7 @@ function refuse({ code, map, base }: MappedCode): void {
   }
 }
 
-function positionOf(code: string, offset: number, trace: Trace): Position | undefined {
+function positionOf(code: string, offset: number, trace: Trace): Place | undefined {
   const before = code.slice(0, offset)
   return trace(before.split('\n').length, offset - before.lastIndexOf('\n'))
 }

@@ -1,4 +1,5 @@
 /** What the bundler could not do, said in words and places of the user's program. */
+import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type * as Esbuild from 'esbuild'
 import { BundleError } from '../errors.ts'
@@ -6,7 +7,8 @@ import { exportsOf } from './exports.ts'
 import { LIBRARY, RUNTIME_NAMES } from './library.ts'
 import { ENTRY_FILE } from './origins.ts'
 import { packageName } from './packages.ts'
-import { traceOf, traceScript } from './trace.ts'
+import { type Place, pathOf } from './sourcemap.ts'
+import { traceOf } from './trace.ts'
 import type { Entry } from './types.ts'
 
 const SHOWN = 5
@@ -77,11 +79,32 @@ function place(location: Esbuild.Location | null, entry: Entry): string {
   if (!location) return ''
   const { file, line, column, lineText } = location
   if (file !== ENTRY_FILE) return ` (${resolve(entry.resolveDir, file)}:${line}:${column + 1})`
-  const map = entry.map() as { sourcesContent?: string[]; sources?: string[] } | undefined
-  const found = map && traceOf(map, entry.resolveDir)?.(line, column + 1)
-  if (!found) return ` (in the line \`${lineText.trim().slice(0, 120)}\`)`
-  const at = traceScript(found, undefined)
-  return ` (${at.file}:${at.line}:${at.column})`
+  const map = entry.map() as { sources?: (string | null)[] } | undefined
+  const at = map && (traceOf(map, entry.resolveDir)?.(line, column + 1) ?? importLine(map.sources, lineText))
+  return at ? ` (${at.file}:${at.line}:${at.column})` : ` (in the line \`${lineText.trim().slice(0, 120)}\`)`
+}
+
+/** Where one of the files imports what the entry's line imports: imports of the entry are not the user's text. */
+function importLine(sources: (string | null)[] = [], lineText: string): Place | undefined {
+  const specifier = /(?:from|import|require\()\s*["']([^"']+)["']/.exec(lineText)?.[1]
+  if (specifier === undefined) return undefined
+  const words = [`'${specifier}'`, `"${specifier}"`]
+  for (const source of sources) {
+    if (source === null) continue
+    const file = pathOf(source)
+    let text: string
+    try {
+      text = readFileSync(file, 'utf8')
+    } catch {
+      continue
+    }
+    for (const [i, line] of text.split('\n').entries()) {
+      const column = Math.max(...words.map((word) => line.indexOf(word)))
+      if (column >= 0 && /\b(?:import|from|require)\b/.test(line))
+        return { file, line: i + 1, column: column + 1 }
+    }
+  }
+  return undefined
 }
 
 /** The message stands without the list. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import type { Built } from './build.ts'
-import { type CodeFile, getCode, getNote, hasNote, noteFile, putCode, putNote } from './cache.ts'
+import { type CodeFile, getCode, getNote, holdNote, noteFile, putCode, putNote } from './cache.ts'
 import { compareInputs, type Inputs, noteInputs } from './inputs.ts'
 import { type BuildMap, rememberOrigin } from './origins.ts'
 import { conditions } from './packages.ts'
@@ -81,6 +81,7 @@ async function make(entry: Entry, id: string): Promise<Made> {
   const code = putCode(built.code)
   const file = mapFile(id, code.hash)
   putNote(file, built.map)
+  holdNote(file)
   writeIndex(id, code, built, began)
   return { code, natives: built.natives, map: { file, base: built.base } }
 }
@@ -104,7 +105,7 @@ function fromDisk(id: string): Made | undefined {
   if (state === 'changed') return undefined
   const code = getCode(note.hash)
   const file = mapFile(id, note.hash)
-  if (!code || !hasNote(file)) return undefined
+  if (!code || !holdNote(file)) return undefined
   if (state === 'touched') putNote(indexFile(id), JSON.stringify(note))
   return { code, natives: note.natives, map: { file, base: note.base } }
 }

@@ -184,10 +184,11 @@ export function getNote(file: string): string | undefined {
   }
 }
 
-/** Whether a note is there; it stays for as long as one that was read. */
-export function hasNote(file: string): boolean {
-  keep(file)
-  return existsSync(file)
+/** Whether a note is there; if so it stays as long as this process runs. */
+export function holdNote(file: string): boolean {
+  if (!existsSync(file)) return false
+  hold(file)
+  return true
 }
 
 /** Writes all or nothing: readers see the old content, or the new one, never a part. */
@@ -219,15 +220,19 @@ function writeAtomic(file: string, content: string | Uint8Array): void {
 const used = new Set<string>()
 let keeping = false
 
-/** A long-running process loads its code into every new slot, so the file has to stay young while it runs. */
 function inUse(code: CodeFile): CodeFile {
-  keep(code.file)
-  used.add(code.file)
+  hold(code.file)
+  return code
+}
+
+/** A long-running process loads its code into every new slot, so the files have to stay young while it runs. */
+function hold(file: string): void {
+  keep(file)
+  used.add(file)
   if (!keeping) {
     keeping = true
     setInterval(() => used.forEach(keep), DAY / 4).unref()
   }
-  return code
 }
 
 /** Marks a file as used now; at most once an hour, since that is exact enough to decide what to remove. */

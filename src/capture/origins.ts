@@ -1,7 +1,9 @@
 /** Where the code of a bundle came from, for the day when an error names a place in it. */
 
+import { basename } from 'node:path'
 import { getNote } from './cache.ts'
-import { type Position, type Trace, traceOf, traceScript } from './trace.ts'
+import type { Place } from './sourcemap.ts'
+import { type Trace, traceOf } from './trace.ts'
 import type { Bundle, Entry } from './types.ts'
 
 /** Name of the entry's text in what the bundler says. An .mjs, so that CommonJS imports mean what Node.js means. */
@@ -21,21 +23,20 @@ interface Origin {
 
 /** Two functions can have the same code and so one hash; the bundle object knows which of them it is. */
 const byBundle = new WeakMap<Bundle, Origin>()
+/** The newest ones; a process that makes functions without end keeps no more. */
+const MAX_KNOWN = 2000
 const byHash = new Map<string, Origin>()
 
 export function rememberOrigin(bundle: Bundle, entry: Entry, buildMap: BuildMap | undefined): void {
   const origin: Origin = { entry, buildMap }
   byBundle.set(bundle, origin)
+  byHash.delete(bundle.hash)
   byHash.set(bundle.hash, origin)
+  if (byHash.size > MAX_KNOWN) byHash.delete(byHash.keys().next().value as string)
 }
 
 /** The original place of a place in the bundle with this hash; undefined for code that nobody wrote. */
-export function traceBundle(
-  hash: string,
-  line: number,
-  column: number,
-  bundle?: Bundle,
-): Position | undefined {
+export function traceBundle(hash: string, line: number, column: number, bundle?: Bundle): Place | undefined {
   const origin = (bundle?.hash === hash ? byBundle.get(bundle) : undefined) ?? byHash.get(hash)
   if (!origin) return undefined
   origin.trace ??= tracer(origin)
@@ -48,25 +49,14 @@ export function knowsBundle(hash: string): boolean {
 }
 
 function tracer({ entry, buildMap }: Origin): Trace {
-  const toEntry = buildMap ? readMap(buildMap) : undefined
-  const map = entry.map() as { sources?: string[]; sourcesContent?: (string | null)[] } | undefined
-  const toScript = map && traceOf(map, entry.resolveDir)
-  const scripts = new Map(map?.sources?.map((source, i) => [source, map.sourcesContent?.[i] ?? undefined]))
+  const map = entry.map()
+  const toSource = map && traceOf(map, entry.resolveDir)
+  if (!buildMap) return (line, column) => toSource?.(line, column)
+  const toEntry = readMap(buildMap)
   return (line, column) => {
-    let at: Position | undefined = { file: ENTRY_FILE, line, column }
-    if (buildMap) {
-      at = toEntry?.(line, column)
-      if (!at) return undefined
-      if (!at.file.endsWith(ENTRY_FILE)) return at
-    }
-    const script = toScript?.(at.line, at.column)
-    return script && traceScript(script, textOf(scripts, script.file))
+    const at = toEntry?.(line, column)
+    return at && basename(at.file) === ENTRY_FILE ? toSource?.(at.line, at.column) : at
   }
-}
-
-function textOf(scripts: Map<string, string | undefined>, file: string): string | undefined {
-  for (const [source, text] of scripts) if (source === file || source.endsWith(file)) return text
-  return undefined
 }
 
 function readMap({ file, base }: BuildMap): Trace | undefined {

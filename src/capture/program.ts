@@ -121,8 +121,9 @@ export class Programs<Site = unknown> {
     const same = sameEnv(before.env, env)
     if (!same || captured !== kept.captured) {
       const { entities, warnings } = captured
+      const renewed = sameEntities(before.entities, entities) ? before : { ...before, entities }
       kept.program = same
-        ? { ...before, entities }
+        ? renewed
         : newProgram(captured.name, before.bundle, frozen(env), entities, warnings)
       kept.captured = captured
     }
@@ -142,6 +143,15 @@ function newProgram(
 
 function sameEntry(a: Entry, b: Entry): boolean {
   return a.text === b.text && a.resolveDir === b.resolveDir
+}
+
+/** Whether both name the same functions and classes, which capture lists without gaps. */
+function sameEntities(a: Entities, b: Entities): boolean {
+  for (let i = 0; ; i++) {
+    const fn = a.at(i)
+    if (fn !== b.at(i)) return false
+    if (fn === undefined) return true
+  }
 }
 
 /** Attachments are the very buffers that the program goes on writing to; slots get them as they are now. */

@@ -3,9 +3,9 @@
  * the files that a person wrote, what belongs to dicomp is left out, and the caller's own stack follows.
  */
 import { sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { libraryRoot } from './library.ts'
 import { knowsBundle, traceBundle } from './origins.ts'
+import { pathOf } from './sourcemap.ts'
 import type { Bundle } from './types.ts'
 
 export interface StackContext {
@@ -130,18 +130,10 @@ function isInternal(line: string): boolean {
 function isLibrary(line: string): boolean {
   const location = FRAME.test(line) ? LOCATION.exec(line)?.[1] : undefined
   if (location === undefined) return false
-  const file = location.startsWith('file:') ? pathOf(location) : location
+  const file = pathOf(location)
   const root = libraryRoot()
   const own =
     root !== undefined &&
     (file.startsWith(`${root}${sep}dist${sep}`) || file.startsWith(`${root}${sep}src${sep}`))
   return own || LIBRARY.test(file)
-}
-
-function pathOf(url: string): string {
-  try {
-    return fileURLToPath(url)
-  } catch {
-    return url
-  }
 }

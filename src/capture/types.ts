@@ -37,7 +37,7 @@ export interface Entry {
   resolveDir: string
   /** Whether `text` has any import; without one it needs no bundler. */
   hasImports: boolean
-  /** Source map (v3, JSON-able) from `text` to the code that ran in this process; sources are absolute paths or file URLs. */
+  /** Source map (v3, JSON-able) from `text` straight to the sources that were written; absolute paths or file URLs. */
   map: () => object | undefined
 }
 

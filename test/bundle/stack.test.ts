@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { bundle } from '../../src/capture/bundle.ts'
 import { noteFile } from '../../src/capture/cache.ts'
 import { mapStack, reviveError } from '../../src/capture/stack.ts'
+import { traceOf } from '../../src/capture/trace.ts'
 import type { Bundle, Entry } from '../../src/capture/types.ts'
 import { entry, entryOf, load, ownCache, project, root } from './setup.ts'
 
@@ -47,24 +48,30 @@ function at(source: string, text: string): string {
 }
 
 /** The entry that capture makes of `job` in code that a tool compiled and runs, with every position mapped. */
-function captured(script: string, file: string, dir: string): Entry {
+function captured(script: string, scriptMap: string, file: string, dir: string): Entry {
+  const trace = traceOf(scriptMap, dir)
   const functions = ['local', 'job'].map((name) => {
     const start = script.indexOf(`const ${name} = `)
     return { start, text: script.slice(start, script.indexOf('\n};', start) + 3) }
   })
-  const mappings: [number, number, number, number][][] = [[]] // first line: the import
+  const mappings: number[][][] = [[]] // first line: the import
   let text = `import { check } from './lib/check.ts'\n`
   for (const { start, text: code } of functions) {
     let row = script.slice(0, start).split('\n').length - 1
     for (const [i, line] of code.split('\n').entries()) {
       const offset = i === 0 ? start - (script.lastIndexOf('\n', start) + 1) : 0
-      mappings.push([...line].map((_, column) => [column, 0, row, column + offset]))
+      mappings.push(
+        [...line].flatMap((_, column) => {
+          const at = trace?.(row + 1, column + offset + 1)
+          return at ? [[column, 0, at.line - 1, at.column - 1]] : []
+        }),
+      )
       row++
     }
     text += `${code}\n`
   }
   text += 'export default () => ({ fn: job, entities: [] })\n'
-  return entry(text, dir, { version: 3, sources: [file], sourcesContent: [script], names: [], mappings })
+  return entry(text, dir, { version: 3, sources: [file], names: [], mappings })
 }
 
 let dir: string
@@ -73,8 +80,8 @@ let fn: (value: number) => Promise<unknown>
 
 beforeAll(async () => {
   dir = project({ 'main.ts': MAIN, 'lib/check.ts': CHECK })
-  const script = transformSync(MAIN, { loader: 'ts', sourcemap: 'inline', sourcefile: 'main.ts' }).code
-  made = await bundle(captured(script, join(dir, 'main.ts'), dir))
+  const { code, map } = transformSync(MAIN, { loader: 'ts', sourcemap: 'external', sourcefile: 'main.ts' })
+  made = await bundle(captured(code, map, join(dir, 'main.ts'), dir))
   fn = (await load(made)) as typeof fn
 })
 
@@ -91,7 +98,7 @@ const frames = (stack: string | undefined) =>
   (stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
 
 describe('places in a bundle become places in the source', () => {
-  test('through bundle, entry and the running script: functions of the calling file', async () => {
+  test('through bundle and entry: functions of the calling file', async () => {
     const error = reviveError(await thrown(1), { bundle: made })
     expect(error.stack?.split('\n')[0]).toBe('RangeError: one is not allowed')
     expect(frames(error.stack).slice(0, 2)).toEqual([
