@@ -317,6 +317,20 @@ describe('errors name the place and a fix', () => {
     )
   })
 
+  test('an import that the entry has from one of the captured files', async () => {
+    const main = `// first\n\nimport gone, { type A } from "not-there-either"\nexport const f = () => gone`
+    const dir = project({ 'main.ts': main })
+    const map = { version: 3, sources: [join(dir, 'main.ts')], names: [], mappings: ';AAGA' }
+    const given = entry(
+      `import { default as gone } from 'not-there-either'\nexport default () => ({ fn: () => gone, entities: [] })`,
+      dir,
+      map,
+    )
+    await expect(bundle(given)).rejects.toThrow(
+      `Cannot find 'not-there-either' (${join(dir, 'main.ts')}:3:30)`,
+    )
+  })
+
   test('a name that is not exported', async () => {
     const dir = project({ 'a.ts': 'export const one = 1, two = 2\nexport type Three = 3' })
     const error = await failure(`import { three } from './a.ts'; console.log(three)`, dir)
