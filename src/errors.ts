@@ -53,8 +53,13 @@ export class DicompError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (Function.prototype[Symbol.hasInstance].call(this, value)) return true
     const brand = (value as { [BRAND]?: string } | null | undefined)?.[BRAND]
-    return brand !== undefined && (this === DicompError || brand === this.name)
+    return brand !== undefined && (isBaseClass(this) || brand === this.name)
   }
+}
+
+/** Outside of the class: a class that names itself is renamed (`_DicompError`) by bundlers, and so are its errors. */
+function isBaseClass(value: unknown): boolean {
+  return value === DicompError
 }
 
 /** An option has a value out of its range. */
