@@ -122,6 +122,7 @@ export function createHandle<A extends unknown[], R>(
   const handle = (...args: A): Promise<R> => {
     let program: Program | Promise<Program>
     try {
+      context.engine().warm(resolved.pool)
       program = source.program()
       if (!(program instanceof Promise)) return calls.of(program).call(args) as Promise<R>
       const copy = snapshot(args)
@@ -134,6 +135,7 @@ export function createHandle<A extends unknown[], R>(
     const site: { stack?: string } = {}
     Error.captureStackTrace(site, below)
     const merged = resolveOptions({ ...options, ...more }, context.defaults)
+    context.engine().warm(merged.pool)
     const program = source.program()
     return { engine: context.engine(), name: merged.name ?? name, program, options: merged, bail, site }
   }

@@ -66,6 +66,24 @@ export class RangeQueue {
     return taken
   }
 
+  /** Removes those of the tasks `start` to `end` that are in the queue. */
+  remove(start: number, end: number): void {
+    const kept: Range[] = []
+    for (const range of this.#ranges.slice(this.#head)) {
+      const from = Math.max(start, range.start)
+      const to = Math.min(end, range.end)
+      if (from >= to) {
+        kept.push(range)
+        continue
+      }
+      this.#length -= to - from
+      if (range.start < from) kept.push({ ...range, end: from })
+      if (to < range.end) kept.push({ ...range, start: to })
+    }
+    this.#ranges = kept
+    this.#head = 0
+  }
+
   clear(): Range[] {
     const left = this.#ranges.slice(this.#head)
     this.#ranges = []

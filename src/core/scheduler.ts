@@ -65,6 +65,10 @@ export class Scheduler {
 
   #react(event: Event): void {
     switch (event.type) {
+      case 'warm': {
+        for (const slot of this.#slots.values()) if (slot.pool === event.pool) return
+        return this.#start(event.pool, 'starting')
+      }
       case 'job':
         return this.#onJob(event.spec)
       case 'tasks': {
@@ -73,6 +77,8 @@ export class Scheduler {
         job?.queue.push({ start, end, attempt, solo: job.spec.solo })
         return
       }
+      case 'drop':
+        return this.#onDrop(event.job, event.start, event.end)
       case 'cancel':
         return this.#onCancel(event.job)
       case 'forget': {
@@ -120,6 +126,16 @@ export class Scheduler {
     })
     const pool = this.#pool(spec.pool)
     if (spec.solo) pool.wantsSpare = true
+  }
+
+  /** What runs is stopped only when nothing else travels in its chunk. */
+  #onDrop(id: number, start: number, end: number): void {
+    const job = this.#jobs.get(id)
+    if (!job) return
+    job.queue.remove(start, end)
+    for (const chunk of job.chunks) {
+      if (start <= chunk.start && chunk.start + chunk.count <= end) this.#stop(chunk)
+    }
   }
 
   #onCancel(id: number): void {

@@ -8,6 +8,8 @@ import type { Delivery, Payload, SlotKind, SlotProgram } from '../slot/protocol.
 export interface Engine {
   /** Tasks that can run at the same time. */
   readonly slots: number
+  /** Work for such slots is being prepared (captured, bundled): one may start meanwhile. */
+  warm(kind: SlotKind): void
   submit(spec: TaskSpec, client: JobClient): EngineJob
   /** Ends all slots. Work that is left is lost with a ClosedError. */
   close(): Promise<void>
@@ -53,8 +55,13 @@ export interface JobClient {
   arguments(start: number, count: number, separate: boolean): Arguments
   /** Each task is delivered (or lost) exactly once per `add`. */
   delivered(delivery: Delivery): void
-  /** The engine could not get a result for these tasks. */
-  lost(start: number, count: number, error: Error): void
+  /**
+   * The engine could not get a result for these tasks.
+   * @param attempt the execution that failed, where it is one that may be tried again (a timeout)
+   */
+  lost(start: number, count: number, error: Error, attempt?: number): void
+  /** The task failed, and will be added again after a pause: who waits for it still does. */
+  retries(index: number): boolean
   log(index: number, stream: 'stdout' | 'stderr', text: string): void
   progressed(index: number, value: Encoded): void
 }
@@ -62,6 +69,8 @@ export interface JobClient {
 export interface EngineJob {
   /** Queues the tasks `start` to `end` (exclusive) for their `attempt`th execution. */
   add(start: number, end: number, attempt: number): void
+  /** Nobody wants these tasks, all of which are open: they never begin, or are stopped, and nothing is delivered. */
+  drop(start: number, end: number): void
   /** Nobody wants the rest: nothing more is delivered. */
   cancel(): void
   /** All is settled. */

@@ -52,11 +52,14 @@ export class LocalEngine implements Engine {
     this.#scheduler = new Scheduler({ slots: options.slots })
   }
 
+  warm(kind: SlotKind): void {
+    if (this.#slots.size === 0 && !this.#closed) this.#handle({ type: 'warm', pool: this.#pool(kind) })
+  }
+
   submit(spec: TaskSpec, client: JobClient): EngineJob {
     if (this.#closed) throw new ClosedError()
     const key = this.#nextJob++
-    const pool = poolKey(spec.pool)
-    this.#kinds.set(pool, spec.pool)
+    const pool = this.#pool(spec.pool)
     const job: RunningJob = { key, spec, client, open: 0 }
     this.#jobs.set(key, job)
     const { priority, cap, solo, concurrency, crashes } = spec
@@ -66,6 +69,11 @@ export class LocalEngine implements Engine {
         if (this.#closed) return client.lost(start, end - start, new ClosedError())
         this.#count(job, end - start)
         this.#handle({ type: 'tasks', job: key, start, end, attempt })
+      },
+      drop: (start, end) => {
+        if (!this.#jobs.has(key)) return
+        this.#count(job, start - end)
+        this.#handle({ type: 'drop', job: key, start, end })
       },
       cancel: () => {
         this.#drop(job)
@@ -84,11 +92,20 @@ export class LocalEngine implements Engine {
     this.#closed = true
     for (const job of [...this.#jobs.values()]) {
       this.#drop(job)
+      // First, so that the slots that die do not leave it anything to try again.
+      this.#handle({ type: 'cancel', job: job.key })
+      this.#handle({ type: 'forget', job: job.key })
       job.client.lost(0, Infinity, new ClosedError())
     }
     for (const { slot } of this.#slots.values()) slot.kill()
     for (const timer of this.#timers.values()) clearTimeout(timer)
     await Promise.all(this.#exiting)
+  }
+
+  #pool(kind: SlotKind): string {
+    const key = poolKey(kind)
+    this.#kinds.set(key, kind)
+    return key
   }
 
   // ---- scheduler --------------------------------------------------------------------------------------
@@ -105,6 +122,7 @@ export class LocalEngine implements Engine {
         return this.#send(action.chunk)
       case 'abort':
         this.#chunks.delete(action.chunk.id)
+        this.#endTimer(action.chunk.id)
         return this.#toSlot(action.chunk.slot.id, {
           type: 'abort',
           chunk: action.chunk.id,
@@ -266,9 +284,10 @@ export class LocalEngine implements Engine {
         chunk.start,
         1,
         new TaskTimeoutError(timeout, `Task ${chunk.start} of '${job.spec.name}'`),
+        chunk.attempt,
       )
     }
-    this.#timers.set(id, setTimeout(overdue, timeout))
+    this.#timers.set(id, setTimeout(overdue, timeout).unref())
   }
 
   #endTimer(chunk: number): void {

@@ -29,6 +29,8 @@ export class NestedEngine implements Engine {
     this.#executor = executor
   }
 
+  warm(): void {}
+
   submit(spec: TaskSpec, client: JobClient): EngineJob {
     const id = this.#next++
     const job: NestedJob = { client, waiting: new Map() }
