@@ -26,8 +26,14 @@ export async function resolve(
 
 function asModule(resolved: Resolved): Resolved {
   const undecided = resolved.format === 'commonjs' || resolved.format == null
-  if (!undecided || !/^file:[^?#]*\.tsx?(?:$|[?#])/.test(resolved.url)) return resolved
-  return hasTopLevelAwait(resolved.url) ? { ...resolved, format: 'module' } : resolved
+  // A CommonJS file that an ES module imports gets a name of tsx's own: `other.ts%3Ftsx-commonjs-…=1?tsx-commonjs-…=1`.
+  const file = /^(file:[^?#]*?\.tsx?)(?:$|[?#]|%3Ftsx-)/.exec(resolved.url)?.[1]
+  if (!undecided || file === undefined || !hasTopLevelAwait(file)) return resolved
+  return {
+    ...resolved,
+    url: resolved.url.startsWith(`${file}%3Ftsx-`) ? file : resolved.url,
+    format: 'module',
+  }
 }
 
 const known = new Map<string, boolean>()
