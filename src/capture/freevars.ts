@@ -44,6 +44,8 @@ const FORMS = [
   ['(', ')'],
   ['({', '})'],
   ['(class{', '})'],
+  // an arrow function may use the `new.target` of the function around it
+  ['(function(){(', ')})'],
 ] as const
 
 function parseCode(text: string): Code {
@@ -64,8 +66,11 @@ function parseCode(text: string): Code {
 
 function build(expression: Node, text: string, shift: number, strict: boolean): Code | undefined {
   switch (expression.type) {
-    case 'FunctionExpression':
-      return describe(text, 'function', expression, shift, strict)
+    case 'FunctionExpression': {
+      if (shift === 1) return describe(text, 'function', expression, shift, strict)
+      const inner = expression.body.body[0]
+      return inner?.type === 'ExpressionStatement' ? build(inner.expression, text, shift, strict) : undefined
+    }
     case 'ArrowFunctionExpression':
       return describe(text, 'arrow', expression, shift, strict)
     case 'ClassExpression':

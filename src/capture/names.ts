@@ -1,6 +1,5 @@
 /** What the free names of a function stand for. */
-import { types } from 'node:util'
-import { GLOBALS } from './builtins.ts'
+import { builtinModuleOf, GLOBALS } from './builtins.ts'
 import { inDeadZone } from './deadzone.ts'
 import type { Alias, Change, CodeEntity, ModulePath, ModuleUse, Slot, Use } from './graph.ts'
 import type { Import } from './imports.ts'
@@ -218,6 +217,11 @@ class Name {
     const imported = this.imported()
     if (imported) return this.use(imported, value)
     if (!this.declaration && (name === 'exports' || name === 'module')) return this.ownExports(value)
+    const builtin = isLibraryObject(value) ? builtinModuleOf(value) : undefined
+    if (builtin !== undefined) {
+      const target = { origin: 'builtin', specifier: `node:${builtin}` } as const
+      return this.module({ target, path: ['default'], form: 'import' })
+    }
     return this.variable(name, value, undefined)
   }
 
@@ -419,14 +423,6 @@ class Name {
     const { declaration, script, walk, references } = this
     const written = references.some((reference) => reference.write)
     if (written) this.warnWritten()
-    if (types.isModuleNamespaceObject(value)) {
-      const what = 'the value is a whole module (a namespace object)'
-      this.refuse({
-        reason: 'NAMESPACE',
-        what,
-        fix: 'import the module inside the function, or at the top of the file',
-      })
-    }
     const assigned = written || (declaration?.assigned ?? true)
     const constant = !assigned || (read === undefined && isInjected(name))
     const key = `${script?.id}:${declaration ? declaration.start : name}:${read ? 'member' : ''}`
@@ -470,6 +466,14 @@ const modules = new WeakMap<Walk, Map<string, ModuleUse>>()
 /** Parameters of the function that Node.js puts around CommonJS. */
 function isInjected(name: string): boolean {
   return name === '__filename' || name === '__dirname'
+}
+
+/** A plain object of functions: it may be a builtin module. */
+function isLibraryObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
+    return false
+  const [first] = Object.keys(value)
+  return first !== undefined && typeof Object.getOwnPropertyDescriptor(value, first)?.value === 'function'
 }
 
 function fnName(name: string): string {

@@ -40,6 +40,8 @@ export interface Trouble {
 export interface Trail {
   from: Trail | undefined
   lines: () => string[]
+  /** The step leads to an instance, and from it to its class. */
+  instance?: boolean
 }
 
 export function linesOf(trail: Trail | undefined): string[] {

@@ -1,7 +1,7 @@
 /** What may be in a captured value: where a function or an unwelcome object is in it, and what is wrong with that. */
 import { types } from 'node:util'
 import type { Callable, Node } from './ast.ts'
-import { builtinModuleOf, knownFunction } from './builtins.ts'
+import { knownFunction } from './builtins.ts'
 import { codeOf } from './freevars.ts'
 import type { Trouble } from './refuse.ts'
 
@@ -103,25 +103,20 @@ export function troubleOf(value: unknown): (Trouble & { label?: string }) | unde
   if (typeof value === 'function') return types.isProxy(value) ? hostObject('Proxy') : undefined
   if (typeof value !== 'object' || value === null) return undefined
   if (types.isProxy(value)) return hostObject('Proxy')
-  if (types.isModuleNamespaceObject(value)) return NAMESPACE
   const tag = Object.prototype.toString.call(value).slice(8, -1)
   const host = HOST.find(([test]) => test(value, tag))
   if (host) {
     const trouble = hostObject(host[1] || tag)
     const kind = classOf(value)
-    return kind && !isNative(kind) ? exotic(kind, host[1] || tag) : trouble
+    return kind && SUBCLASSED.has(host[1]) && !isNative(kind) ? exotic(kind, host[1]) : trouble
   }
-  if (builtinModuleOf(value) !== undefined) return NAMESPACE
   const kind = classOf(value)
   if (!kind || isSupported(kind)) return undefined
   return instanceTrouble(kind)
 }
 
-const NAMESPACE: Trouble = {
-  reason: 'NAMESPACE',
-  what: 'the value is a whole module (a namespace object)',
-  fix: 'import the module where the function stands and use its names there, or import it inside the function',
-}
+/** User code derives classes from these; from the others only Node.js does. */
+const SUBCLASSED = new Set(['Promise', 'WeakMap', 'WeakSet', 'SharedArrayBuffer'])
 
 function symbolTrouble(value: symbol): Trouble | undefined {
   if (Symbol.keyFor(value) !== undefined || wellKnown.has(value)) return undefined
@@ -192,8 +187,7 @@ export function instanceTrouble(kind: Callable): (Trouble & { label: string }) |
   ) {
     if (isNative(each) || knownFunction(each)) {
       if (isSupported(each) || (each.name === 'EventEmitter' && each !== kind)) return undefined
-      const what = `the value is ${article(kind.name)} (an object of Node.js that is tied to this process)`
-      return { reason: 'NODE_OBJECT', what, fix: 'open it inside the function, on the worker', label }
+      return { ...nodeObject(kind), label }
     }
     const members = privateMembers(each)
     if (members.length > 0) {
@@ -203,6 +197,12 @@ export function instanceTrouble(kind: Callable): (Trouble & { label: string }) |
     }
   }
   return undefined
+}
+
+/** An instance of a class of Node.js. */
+export function nodeObject(kind: Callable): Trouble {
+  const what = `the value is ${article(kind.name)} (an object of Node.js that is tied to this process)`
+  return { reason: 'NODE_OBJECT', what, fix: 'open it inside the function, on the worker' }
 }
 
 /** The class above, also for constructors written as functions. */

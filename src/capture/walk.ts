@@ -32,7 +32,7 @@ import type { Script } from './script.ts'
 import { Scripts, startOf } from './scripts.ts'
 import { type Place, show } from './sourcemap.ts'
 import type { CaptureWarning } from './types.ts'
-import { instanceTrouble, privateMembers, search, troubleOf } from './values.ts'
+import { instanceTrouble, nodeObject, privateMembers, search, troubleOf } from './values.ts'
 
 /** Where a handle of `distribute()` keeps the user's function and its options. */
 export const HANDLE = Symbol.for('dicomp.handle')
@@ -67,7 +67,7 @@ export class Walk implements Graph {
       for (;;) {
         for (const entity of this.queue.splice(0)) this.expand(entity)
         const { encoded, found, touched } = this.encode()
-        for (const fn of found) this.entity(fn, this.trailInside(fn))
+        for (const fn of found) this.entity(fn, this.findIn(fn))
         if (this.queue.length === 0) {
           this.checkInstances(touched)
           return encoded
@@ -274,6 +274,7 @@ export class Walk implements Graph {
     }
     const { script, start } = this.locate(entity)
     if (script.url.startsWith('node:')) {
+      if (from?.instance) refuse(nodeObject(fn), from)
       refuse(
         {
           reason: 'NODE_INTERNAL',
@@ -405,22 +406,13 @@ export class Walk implements Graph {
       return { encoded, found, touched }
     } catch (error) {
       if (!(error instanceof EncodeError)) throw error
-      this.explain(environment, error)
+      this.explain(error)
     }
   }
 
   /** Turns the codec's refusal into one with the way from the function to the value. */
-  private explain([values, patches]: [unknown[], Patch[]], error: EncodeError): never {
-    this.slots.forEach((slot, index) => {
-      const found = search(values[index], troubleOf)
-      if (found) this.refuseAt(found.found, slot.trail, found.path)
-    })
-    for (const [index, place, key, , value] of patches) {
-      const found = search(value, troubleOf)
-      const trail = this.entities[index]?.trail
-      const label = `${place === 1 ? '.prototype' : ''}.${String(key)}`
-      if (found) this.refuseAt(found.found, trail, [label, ...found.path])
-    }
+  private explain(error: EncodeError): never {
+    this.refuseTrouble()
     const [, part, rest = ''] = /^env\[0\]\[(\d+)\](.*)$/s.exec(error.path) ?? []
     const slot = part === undefined ? undefined : this.slots[Number(part)]
     const what = error.message.replace(/^Cannot send [^\n]*?: /s, '').replace(/\n {2}Fix: [^\n]*$/, '')
@@ -439,29 +431,34 @@ export class Walk implements Graph {
     refuse(trouble, trail, trouble.label === undefined ? path : [...path, trouble.label])
   }
 
-  /** The way to a function that is somewhere in the values. */
-  private trailInside(fn: Callable): Trail {
-    const reaches = (value: unknown): Callable | true | undefined => {
-      if (value === fn) return true
-      if (typeof value !== 'object' || value === null) return undefined
-      for (let proto = Object.getPrototypeOf(value); proto; proto = Object.getPrototypeOf(proto))
-        if (Object.getOwnPropertyDescriptor(proto, 'constructor')?.value === fn) return fn
-      return undefined
-    }
-    const tell = (found: { found: Callable | true; path: string[] }) =>
-      found.found === true ? found.path : [...found.path, `instance of ${fn.name}`]
-    for (const slot of this.slots) {
-      const found = search(slot.value, reaches)
-      if (found) return { from: slot.trail, lines: () => tell(found) }
-    }
-    for (const entity of this.entities) {
-      for (const [, place, key, , value] of patchesOf(entity)) {
-        const found = search(value, reaches)
-        const label = `${place === 1 ? '.prototype' : ''}.${String(key)}`
-        if (found) return { from: entity.trail, lines: () => [label, ...tell(found)] }
-      }
+  /**
+   * The way to a function that is somewhere in the values, or to an instance of it.
+   * @throws CaptureError when that instance cannot travel
+   */
+  private findIn(fn: Callable): Trail {
+    for (const [value, trail] of this.roots()) {
+      const found = search(value, (each) =>
+        each === fn || isInstance(each, fn) ? { value: each } : undefined,
+      )
+      if (!found) continue
+      const trouble = troubleOf(found.found.value)
+      if (trouble) this.refuseAt(trouble, trail, found.path)
+      const instance = found.found.value !== fn
+      const lines = () => (instance ? [...found.path, `instance of ${fn.name}`] : found.path)
+      return { from: trail, lines, instance }
     }
     return { from: undefined, lines: () => [] }
+  }
+
+  /** Every captured value with the way to it. */
+  private *roots(): Generator<[value: unknown, trail: Trail | undefined]> {
+    for (const slot of this.slots) yield [slot.value, slot.trail]
+    for (const entity of this.entities) {
+      for (const [, place, key, , value] of patchesOf(entity)) {
+        const label = `${place === 1 ? '.prototype' : ''}.${String(key)}`
+        yield [value, { from: entity.trail, lines: () => [label] }]
+      }
+    }
   }
 
   /** Classes of Node.js may be captured, but instances of them may not. */
@@ -469,12 +466,22 @@ export class Walk implements Graph {
     const opaque = [...touched].filter(({ fn }) => fn.prototype && instanceTrouble(fn))
     if (opaque.length === 0) return
     this.widen('bindings')
-    const environment = this.environment()
-    for (const [index, slot] of this.slots.entries()) {
-      const found = search(environment[0][index], troubleOf)
-      if (found) this.refuseAt(found.found, slot.trail, found.path)
+    this.refuseTrouble()
+  }
+
+  private refuseTrouble(): void {
+    for (const [value, trail] of this.roots()) {
+      const found = search(value, troubleOf)
+      if (found) this.refuseAt(found.found, trail, found.path)
     }
   }
+}
+
+/** Whether the class is the nearest one of the value. */
+function isInstance(value: unknown, kind: Callable): boolean {
+  if (typeof value !== 'object' || value === null || types.isProxy(value)) return false
+  const proto: object | null = Object.getPrototypeOf(value)
+  return proto !== null && Object.getOwnPropertyDescriptor(proto, 'constructor')?.value === kind
 }
 
 /** Whether instances of an entity must not travel, whoever sends them. */
