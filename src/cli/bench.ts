@@ -78,7 +78,7 @@ async function measureEfficiency(cluster: Cluster, slots: number, taskMs: number
   await work(probe)
   const probeMs = await bestOf(5, () => work(probe))
   const turns = Math.max(1, Math.round((probe * taskMs) / probeMs))
-  const tasks = Math.round((400 * slots) / taskMs)
+  const tasks = Math.round((200 * slots) / taskMs)
   const inputs = Array.from({ length: tasks }, () => turns)
   const aloneMs = await bestOf(2, () => work.map(inputs, { concurrency: 1 }))
   const togetherMs = await bestOf(3, () => work.map(inputs))

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { DicompError } from '../errors.ts'
+import { canAnimate } from '../progress/index.ts'
 import { isAlone } from './foreground.ts'
 
 const FORWARDED: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']
@@ -33,6 +34,8 @@ export async function run(file: string, args: string[], options: { progress: boo
     },
   )
   if (signal) {
+    // It could not clear its live line any more; what comes next should not be glued to it.
+    if (options.progress && canAnimate(process.stderr)) process.stderr.write('\n')
     for (const forwarded of FORWARDED) process.removeAllListeners(forwarded)
     process.kill(process.pid, signal)
     // The signal arrives within a moment; one that is ignored here must not turn into success.

@@ -25,6 +25,8 @@ interface Part {
   text: string
   keep: number
   colour?: Colour
+  /** What to try before it is dropped. */
+  shorter?: string
 }
 
 /**
@@ -40,7 +42,7 @@ export function formatProgress(snapshot: Snapshot, options: FormatOptions = {}):
   if (name) parts.push({ text: name, keep: 5, colour: 'bold' })
   if (total !== undefined && total > 0) {
     const fraction = Math.min(1, finished / total)
-    parts.push({ text: bar(fraction, 20), keep: 1, colour: 'green' })
+    parts.push({ text: bar(fraction, 20), shorter: bar(fraction, 10), keep: 1, colour: 'green' })
     parts.push({ text: `${Math.floor(fraction * 100)}%`, keep: 6 })
     parts.push({
       text: `${formatCount(finished)}/${snapshot.approximate ? '~' : ''}${formatCount(total)}`,
@@ -98,7 +100,8 @@ function join(parts: Part[], columns: number, colour: boolean): string {
   const width = () => kept.reduce((sum, part) => sum + displayWidth(part.text), 2 * (kept.length - 1))
   while (width() > columns && kept.length > 1) {
     const least = kept.reduce((a, b) => (b.keep < a.keep ? b : a))
-    kept.splice(kept.indexOf(least), 1)
+    const { shorter, ...rest } = least
+    kept.splice(kept.indexOf(least), 1, ...(shorter === undefined ? [] : [{ ...rest, text: shorter }]))
   }
   return kept.map((part) => paint(truncate(part.text, columns), colour ? part.colour : undefined)).join('  ')
 }

@@ -93,13 +93,13 @@ export class Reporter {
 
   #end(job: WatchedJob): void {
     if (!this.#jobs.delete(job)) return
+    if (this.#area) this.#tick() // without its line
     const snapshot = job.progress
     if (snapshot.elapsedMs >= this.#quiet) {
       const columns = this.#live ? (this.#area?.columns ?? 80) - 1 : 200
       this.print(formatSummary(snapshot, job.state, { name: job.name, columns, colour: this.#colour }))
     }
     if (this.#jobs.size === 0) this.close()
-    else if (this.#live) this.#tick()
   }
 
   #write(text: string): void {

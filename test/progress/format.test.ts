@@ -56,6 +56,12 @@ test('an empty job and a job without a first result print no nonsense', () => {
   )
 })
 
+test('a narrower terminal has a shorter bar first', () => {
+  expect(formatProgress(halfway, { name: 'render', columns: 80 })).toBe(
+    'render  ████▊░░░░░  48%  4,812/10,000  1,204/s  ETA 4.3 s  2/2 slots  12 failed',
+  )
+})
+
 test('a narrow terminal keeps the percentage and the failures longest', () => {
   expect(formatProgress(halfway, { name: 'render', columns: 40 })).toBe('render  48%  ETA 4.3 s  12 failed')
   expect(formatProgress(halfway, { name: 'render', columns: 12 })).toBe('48%')
