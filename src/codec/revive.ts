@@ -121,15 +121,14 @@ function readBuffer(input: Decoder, tag: number): ArrayBuffer | SharedArrayBuffe
   if ((kind === BufferKind.SHARED) !== !(store instanceof ArrayBuffer)) {
     throw input.failure('an attachment is of the wrong kind')
   }
-  if (most === undefined || (store as { maxByteLength?: number }).maxByteLength === most) {
-    return input.register(store)
-  }
+  const { resizable, maxByteLength } = store as { resizable?: boolean; maxByteLength?: number }
+  if (most === undefined || (resizable === true && maxByteLength === most)) return input.register(store)
   input.reserveSpace(Math.max(most, LEAST_RESERVED), MAX_RESERVED)
-  const resizable = new (ArrayBuffer as unknown as Construct)(store.byteLength, {
+  const copy = new (ArrayBuffer as unknown as Construct)(store.byteLength, {
     maxByteLength: most,
   }) as ArrayBuffer
-  new Uint8Array(resizable).set(new Uint8Array(store))
-  return input.register(resizable)
+  new Uint8Array(copy).set(new Uint8Array(store))
+  return input.register(copy)
 }
 
 function readView(input: Decoder, type: Function | undefined): object {

@@ -348,7 +348,7 @@ function writeView(out: Encoder, view: ArrayBufferView): void {
   out.attachments.cover(buffer, byteOffset, byteOffset + byteLength)
   out.varint(byteOffset)
   const size = VIEWS[kind]!.size
-  const open = elastic && buffer.byteLength - (byteOffset + byteLength) < size
+  const open = elastic && byteOffset + byteLength === buffer.byteLength
   out.varint(open ? 0 : byteLength / size + 1)
 }
 
