@@ -2,13 +2,34 @@
 // the type declarations. The runner is a single file without imports, so that a slot starts fast.
 // usage: node scripts/build.mjs [directory, dist when not given]
 import { spawnSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { build } from 'esbuild'
 
 const outdir = process.argv[2] ?? 'dist'
 rmSync(outdir, { recursive: true, force: true })
+/**
+ * Builtin modules by `process.getBuiltinModule`. An `import` of one reads every export that it has, and some of
+ * those of node:fs and node:crypto are getters that load half of Node.js.
+ */
+const builtins = {
+  name: 'builtins',
+  setup({ onLoad }) {
+    const statement = /^import (?!type\b)(?:(\w+)|\* as (\w+)|\{([^}]*)\}) from '(node:[^']+)'$/gm
+    onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
+      const contents = readFileSync(path, 'utf8').replace(statement, (_, whole, all, names = '', module) => {
+        const some = names.split(',').filter((name) => name.trim() && !/^\s*type\b/.test(name))
+        const target = whole ?? all ?? `{ ${some.join(',').replaceAll(' as ', ': ')} }`
+        return `const ${target} = process.getBuiltinModule('${module}')`
+      })
+      return { contents, loader: 'ts' }
+    })
+  },
+}
 const common = {
+  plugins: [builtins],
+  minifyWhitespace: true,
+  minifySyntax: true,
   bundle: true,
   format: 'esm',
   platform: 'node',
@@ -17,22 +38,22 @@ const common = {
   logLevel: 'warning',
   outdir,
 }
+// The library and the command line apart: what they share would be split into many small files, and each takes
+// a millisecond to load.
+const split = { ...common, packages: 'external', splitting: true }
+await build({ ...split, entryPoints: { index: 'src/index.ts' }, chunkNames: 'chunks/[name]-[hash]' })
 await build({
-  ...common,
+  ...split,
   entryPoints: {
-    index: 'src/index.ts',
     cli: 'src/cli/main.ts',
     'progress-hook': 'src/progress/hook.ts',
     'typescript-hook': 'src/cli/run/typescript-hook.ts',
   },
-  packages: 'external',
-  splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 })
 await build({
   ...common,
   entryPoints: { runner: 'src/runner/main.ts' },
-  minifySyntax: true,
   sourcemap: false,
 })
 // What a slot loads when a task itself distributes: CommonJS, since it has to be there at once.
