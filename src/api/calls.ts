@@ -5,15 +5,15 @@
 import type { Program } from '../capture/program.ts'
 import { decode, type Encoded, encodeList } from '../codec/index.ts'
 import { CALL_CAP } from '../core/chunk-size.ts'
-import { retryDelay } from '../core/retry.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
-import { CancelledError, DeadlineError } from '../errors.ts'
+import { CancelledError, DeadlineError, EncodeError } from '../errors.ts'
 import type { Delivery } from '../slot/protocol.ts'
 import { announce, newJobId } from './channel.ts'
 import { writeLog } from './log.ts'
 import type { ResolvedOptions } from './options.ts'
 import { Meter } from './progress.ts'
 import { callerError, readResults, slotProgram } from './results.ts'
+import { Retries } from './retries.ts'
 
 /** Calls of one tick that remember each their own caller; a loop of thousands has the same one anyway. */
 const OWN_STACKS = 32
@@ -44,10 +44,15 @@ export class Calls implements JobClient {
   #stacksLeft = OWN_STACKS
   #site: { stack?: string } = {}
   #busy: { meter: Meter; end(): void } | undefined
+  readonly #retries: Retries
+  /** No more calls will come. */
+  #ended = false
+  readonly #onAbort = (): void => this.#cancel(this.#options.signal?.reason)
 
   constructor(engine: Engine, program: Program, options: ResolvedOptions) {
     this.program = program
     this.#options = options
+    this.#retries = new Retries(options.retry)
     this.#id = newJobId(program.name)
     const { priority, timeout, concurrency, crashes, pool } = options
     const solo = timeout !== undefined || options.deadline !== undefined
@@ -67,10 +72,10 @@ export class Calls implements JobClient {
       },
       this,
     )
-    options.signal?.addEventListener('abort', () => this.#cancel(options.signal?.reason), { once: true })
   }
 
-  call(args: unknown[]): Promise<unknown> {
+  /** @param since when the call was made, where that is not now (`performance.now()`) */
+  call(args: unknown[], since?: number): Promise<unknown> {
     const { signal, deadline } = this.#options
     if (signal?.aborted) return Promise.reject(new CancelledError('The call was cancelled', signal.reason))
     const plain = args.every(isPlain)
@@ -92,7 +97,8 @@ export class Calls implements JobClient {
         deadline: undefined,
       }
       if (deadline !== undefined) {
-        call.deadline = setTimeout(() => this.#settle(index)?.reject(new DeadlineError(deadline)), deadline)
+        const waited = since === undefined ? 0 : performance.now() - since
+        call.deadline = setTimeout(() => this.#overdue(index, deadline), deadline - waited)
       }
       this.#calls.push(call)
       if (this.#open++ === 0) this.#begin()
@@ -102,6 +108,7 @@ export class Calls implements JobClient {
 
   /** No more calls will come. */
   end(): void {
+    this.#ended = true
     if (this.#open === 0) this.#job.forget()
   }
 
@@ -136,15 +143,32 @@ export class Calls implements JobClient {
     if (!call) return undefined
     this.#calls[at] = undefined
     clearTimeout(call.deadline)
+    this.#retries.settled(index)
     if (--this.#open === 0) {
       this.#calls = []
       this.#base = this.#next
-      this.#busy?.end()
-      this.#busy = undefined
+      this.#idle()
     } else if (at > 4096 && at * 2 > this.#calls.length) {
       this.#compact()
     }
     return call
+  }
+
+  #idle(): void {
+    this.#busy?.end()
+    this.#busy = undefined
+    this.#options.signal?.removeEventListener('abort', this.#onAbort)
+    if (this.#ended) this.#job.forget()
+  }
+
+  #overdue(index: number, deadline: number): void {
+    // In a pause between two tries the engine does not have it.
+    const started = !this.#retries.pauses(index)
+    const call = this.#settle(index)
+    if (!call) return
+    if (started) this.#job.drop(index, index + 1)
+    if (this.#busy) this.#busy.meter.failed++
+    call.reject(callerError(new DeadlineError(deadline), this.program, call.site.stack, ''))
   }
 
   #compact(): void {
@@ -190,7 +214,12 @@ export class Calls implements JobClient {
     for (let offset = 0; offset < count; offset++) {
       const call = this.#get(start + offset)
       if (!call) skip.push(offset)
-      if (call?.encoded) {
+      if (call?.encoded && wasMoved(call.encoded)) {
+        skip.push(offset)
+        run.push([])
+        const error = new EncodeError('args', 'a buffer in it was moved by the first try', MOVED_FIX)
+        queueMicrotask(() => this.#settle(start + offset)?.reject(error))
+      } else if (call?.encoded) {
         close()
         lists.push(call.encoded)
       } else {
@@ -203,8 +232,8 @@ export class Calls implements JobClient {
   }
 
   delivered(delivery: Delivery): void {
-    const { start, count, failed, attempt, slot } = delivery
-    const values = readResults(delivery, this.program)
+    const { start, count, attempt, slot } = delivery
+    const { values, failed } = readResults(delivery, this.program)
     const meter = this.#busy?.meter
     if (meter) meter.done += count - failed.length
     if (failed.length === 0) {
@@ -222,23 +251,35 @@ export class Calls implements JobClient {
     const call = this.#get(index)
     if (!call) return
     const error = callerError(thrown, this.program, call.site.stack, slot)
-    const delay = retryDelay(this.#options.retry, attempt, error)
+    this.#again(index, error, attempt)
+  }
+
+  #again(index: number, error: unknown, attempt: number): void {
+    const end = this.#retries.failed(index, error, () => this.#job.add(index, index + 1, attempt + 1))
     const meter = this.#busy?.meter
-    if (delay !== undefined) {
+    if (!end) {
       if (meter) meter.retries++
-      setTimeout(() => this.#get(index) && this.#job.add(index, index + 1, attempt + 1), delay)
       return
     }
     if (meter) meter.failed++
-    this.#settle(index)?.reject(error)
+    this.#settle(index)?.reject(end.error)
   }
 
-  lost(start: number, count: number, error: Error): void {
+  retries(index: number): boolean {
+    return this.#retries.has(index)
+  }
+
+  lost(start: number, count: number, error: Error, attempt?: number): void {
     const end = Math.min(this.#next, start + count)
     for (let index = Math.max(start, this.#base); index < end; index++) {
-      const call = this.#settle(index)
-      if (this.#busy) this.#busy.meter.failed++
-      call?.reject(callerError(error, this.program, call.site.stack, ''))
+      const call = this.#get(index)
+      if (!call) continue
+      const told = callerError(error, this.program, call.site.stack, '')
+      if (attempt !== undefined) this.#again(index, told, attempt)
+      else {
+        if (this.#busy) this.#busy.meter.failed++
+        this.#settle(index)?.reject(told)
+      }
     }
   }
 
@@ -252,6 +293,7 @@ export class Calls implements JobClient {
 
   /** From idle to busy: for tools, the calls until it is idle again are a job. */
   #begin(): void {
+    this.#options.signal?.addEventListener('abort', this.#onAbort, { once: true })
     announce(() => {
       const meter = new Meter()
       const from = this.#next - 1
@@ -268,13 +310,32 @@ export class Calls implements JobClient {
         name: this.#options.name ?? this.program.name,
         done,
         get state() {
-          return 'running'
+          return meter.ended ? 'done' : 'running'
         },
         get progress() {
           return snapshot()
         },
       }
     })
+  }
+}
+
+const MOVED_FIX =
+  'leave transfer() out where a call may be tried again, or make the buffer anew for each call'
+
+/** Whether the buffers that came with `transfer()` are gone: the call was sent before. */
+function wasMoved({ transfer = [] }: Encoded): boolean {
+  return transfer.some((buffer) => isDetached(buffer))
+}
+
+/** `ArrayBuffer.detached` came with Node.js 21. */
+function isDetached(buffer: ArrayBuffer): boolean {
+  if (buffer.byteLength > 0) return false
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
   }
 }
 

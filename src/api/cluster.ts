@@ -11,7 +11,7 @@ import {
   distributeFunction,
   distributeModule,
 } from './distribute.ts'
-import { type TaskOptions, wholeNumber } from './options.ts'
+import { checkNames, resolveOptions, type TaskOptions, wholeNumber } from './options.ts'
 import type { Size } from './quantities.ts'
 
 /** How `connect` sets up an engine of its own. */
@@ -24,6 +24,13 @@ export interface ConnectOptions {
   memory?: Size
   /** Environment variables of the slots, beside the usual ones. */
   env?: Record<string, string>
+}
+
+const CONNECT_NAMES: Record<keyof ConnectOptions, true> = {
+  slots: true,
+  isolation: true,
+  memory: true,
+  env: true,
 }
 
 /** `distribute`, and `distribute.module` for where a function value cannot be captured. */
@@ -71,11 +78,13 @@ export class Cluster {
 
 /** An engine of its own on this computer. Throws OptionError. */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
+  checkNames(options, CONNECT_NAMES, 'options of connect()')
   const { slots = availableParallelism(), isolation, memory, env } = options
   const defaults: Partial<TaskOptions> = {}
   if (isolation !== undefined) defaults.isolation = isolation
   if (memory !== undefined) defaults.memory = memory
   if (env !== undefined) defaults.env = env
+  resolveOptions({}, defaults)
   return new Cluster(new LocalEngine({ slots: wholeNumber('slots', slots, 1) }), defaults)
 }
 

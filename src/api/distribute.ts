@@ -6,6 +6,7 @@ import { Calls } from './calls.ts'
 import type { Inputs, NumericArray } from './inputs.ts'
 import { type Item, Job, type JobParts, type Outcome } from './job.ts'
 import {
+  mergeOptions,
   type ResolvedOptions,
   resolveOptions,
   type StreamOptions,
@@ -32,6 +33,13 @@ export type InputOf<A extends unknown[]> = A extends []
         ? I
         : never
 
+/** Results of a map over typed numbers: typed again if all of them are numbers. */
+export type MapOfNumbers<R> = [R] extends [number]
+  ? Float64Array
+  : [Extract<R, number>] extends [never]
+    ? R[]
+    : R[] | Float64Array
+
 /** An item of a stream that also yields failures. */
 export type SettledItem<I, R> = { index: number; input: I } & Outcome<R>
 
@@ -50,7 +58,7 @@ export interface Distributed<A extends unknown[], R> {
   map(
     inputs: InputOf<A> extends number ? NumericArray : never,
     options?: TaskOptions,
-  ): Promise<R extends number ? Float64Array : R[]>
+  ): Promise<MapOfNumbers<R>>
   /**
    * One task per input; the results in the order of the inputs. Rejects with the first error, which cancels the
    * rest. Inputs are read while it runs: do not change them before it is done.
@@ -125,8 +133,9 @@ export function createHandle<A extends unknown[], R>(
       context.engine().warm(resolved.pool)
       program = source.program()
       if (!(program instanceof Promise)) return calls.of(program).call(args) as Promise<R>
+      const since = performance.now()
       const copy = snapshot(args)
-      return program.then((ready) => calls.of(ready).call(copy)) as Promise<R>
+      return program.then((ready) => calls.of(ready).call(copy, since)) as Promise<R>
     } catch (error) {
       return Promise.reject(error)
     }
@@ -134,7 +143,7 @@ export function createHandle<A extends unknown[], R>(
   const parts = (more: TaskOptions, bail: boolean, below: Function): JobParts => {
     const site: { stack?: string } = {}
     Error.captureStackTrace(site, below)
-    const merged = resolveOptions({ ...options, ...more }, context.defaults)
+    const merged = resolveOptions(mergeOptions(options, more), context.defaults)
     context.engine().warm(merged.pool)
     const program = source.program()
     return { engine: context.engine(), name: merged.name ?? name, program, options: merged, bail, site }
@@ -151,7 +160,10 @@ export function createHandle<A extends unknown[], R>(
   ): AsyncGenerator<unknown, void, undefined> => {
     const { ordered = false, bufferSize, settled: both = false, ...rest } = more
     if (bufferSize !== undefined) wholeNumber('bufferSize', bufferSize, 1)
-    const items = streamItems<unknown, R>(parts(rest, !both, stream), inputs, ordered, bufferSize)
+    const started = parts(rest, !both, stream)
+    // It may never be iterated: nobody would hear of a function that cannot be bundled.
+    if (started.program instanceof Promise) started.program.catch(() => {})
+    const items = streamItems<unknown, R>(started, inputs, ordered, bufferSize)
     return both ? settledItems(items) : items
   }
   const properties = {
@@ -159,7 +171,7 @@ export function createHandle<A extends unknown[], R>(
     settled,
     stream,
     submit,
-    with: (more: TaskOptions) => createHandle<A, R>(context, source, { ...options, ...more }),
+    with: (more: TaskOptions) => createHandle<A, R>(context, source, mergeOptions(options, more)),
     local: source.local,
   }
   Object.assign(handle, properties)

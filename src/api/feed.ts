@@ -12,6 +12,8 @@ const MAX_WINDOW = 10_000
 /** How far to read ahead: everything, a fixed number of inputs, or what the pace of the job calls for. */
 export type Window = 'all' | 'adapt' | number
 
+type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>
+
 interface Listener {
   /** These inputs have been read. */
   more(start: number, end: number): void
@@ -24,7 +26,7 @@ export class Feed {
   error: InputError | undefined
   ended = false
   readonly #array: InputArray | undefined
-  readonly #iterator: Iterator<unknown> | AsyncIterator<unknown> | undefined
+  readonly #iterator: AnyIterator | undefined
   readonly #listener: Listener
   /** Inputs of an iterator whose task has no outcome yet. */
   readonly #kept = new Map<number, unknown>()
@@ -33,8 +35,11 @@ export class Feed {
   readonly #startedAt = performance.now()
   #window: number
   #read = 0
+  /** Inputs that the listener knows of. */
+  #told = 0
   #taken = 0
   #reading = false
+  #turn: NodeJS.Immediate | undefined
 
   constructor(inputs: unknown, window: Window, slots: number, listener: Listener) {
     this.#listener = listener
@@ -54,13 +59,14 @@ export class Feed {
   /** Reads as far as the window allows. */
   pull(): void {
     if (this.#reading || this.ended) return
+    if (this.#array) return this.#pullArray(this.#array)
     this.#reading = true
-    if (this.#array) this.#pullArray(this.#array)
-    else this.#pullIterator(this.#iterator as Iterator<unknown>)
+    this.#pullIterator(this.#iterator as AnyIterator)
   }
 
   /** `count` more outcomes have left the job. */
   taken(count: number): void {
+    if (this.ended) return
     this.#taken += count
     if (this.#adapts && this.#window !== Infinity) {
       const perMs = this.#taken / Math.max(1, performance.now() - this.#startedAt)
@@ -89,6 +95,10 @@ export class Feed {
   close(): void {
     if (this.ended) return
     this.ended = true
+    this.#return()
+  }
+
+  #return(): void {
     try {
       // An async iterator may be inside next(); its return() waits for that, and nobody waits for it.
       const returned = this.#iterator?.return?.() as Promise<unknown> | undefined
@@ -103,48 +113,42 @@ export class Feed {
   }
 
   #pullArray(array: InputArray): void {
-    const end = Math.min(array.length, this.#read + this.#room)
-    const start = this.#read
-    this.#read = Math.max(start, end)
-    this.#reading = false
-    if (end > start) this.#listener.more(start, end)
-    if (end >= array.length) this.#finish(undefined)
+    this.#read = Math.max(this.#read, Math.min(array.length, this.#read + this.#room))
+    this.#tell()
+    if (this.#read >= array.length) this.#finish()
   }
 
-  #pullIterator(iterator: Iterator<unknown> | AsyncIterator<unknown>): void {
-    const start = this.#read
+  #pullIterator(iterator: AnyIterator): void {
     try {
       while (this.#room > 0) {
-        const step = iterator.next() as IteratorResult<unknown> | Promise<IteratorResult<unknown>>
-        if (step instanceof Promise || typeof (step as { then?: unknown }).then === 'function') {
-          this.#flush(start)
-          this.#await(iterator, step as Promise<IteratorResult<unknown>>)
-          return
+        const step = iterator.next()
+        if (typeof (step as { then?: unknown }).then === 'function') {
+          return this.#await(iterator, step as Promise<IteratorResult<unknown>>)
         }
-        if (this.#accept(step as IteratorResult<unknown>)) return this.#flush(start, true)
+        if (this.ended) return this.#return() // It cancelled the job itself, and could not be closed while it ran.
+        if (this.#accept(step as IteratorResult<unknown>)) return this.#finish()
       }
-      this.#reading = false
-      this.#flush(start)
     } catch (error) {
-      this.#flush(start)
-      this.#finish(error)
+      return this.#fail(error)
     }
+    this.#reading = false
+    this.#tell()
   }
 
-  #await(iterator: Iterator<unknown> | AsyncIterator<unknown>, step: Promise<IteratorResult<unknown>>): void {
-    step.then(
+  #await(iterator: AnyIterator, step: PromiseLike<IteratorResult<unknown>>): void {
+    if (this.#told < this.#read) this.#tellSoon()
+    // Promise.resolve: a thenable may call back at once, and a long run of those would use up the stack.
+    Promise.resolve(step).then(
       (result) => {
         if (this.ended) return
-        const start = this.#read
-        if (this.#accept(result)) return this.#flush(start, true)
-        this.#flush(start)
-        this.#reading = false
-        if (!this.ended && this.#room > 0) {
-          this.#reading = true
-          this.#pullIterator(iterator)
+        try {
+          if (this.#accept(result)) return this.#finish()
+        } catch (error) {
+          return this.#fail(error)
         }
+        this.#pullIterator(iterator)
       },
-      (error) => this.#finish(error),
+      (error) => this.#fail(error),
     )
   }
 
@@ -155,15 +159,34 @@ export class Feed {
     return false
   }
 
-  #flush(start: number, last = false): void {
-    if (this.#read > start && !this.ended) this.#listener.more(start, this.#read)
-    if (last) this.#finish(undefined)
+  #tell(): void {
+    const start = this.#told
+    this.#told = this.#read
+    if (this.#told > start && !this.ended) this.#listener.more(start, this.#told)
   }
 
-  #finish(error: unknown): void {
+  /** The first input of a turn of the event loop goes on at once, those that follow it in the same turn together. */
+  #tellSoon(): void {
+    if (this.#turn) return
+    this.#tell()
+    this.#turn = setImmediate(() => {
+      this.#turn = undefined
+      this.#tell()
+    })
+  }
+
+  #fail(error: unknown): void {
+    if (this.ended) return
+    this.error = new InputError(this.#read, error)
+    this.#finish()
+  }
+
+  #finish(): void {
+    if (this.ended) return
+    this.#tell()
+    // What was told last may have ended the job.
     if (this.ended) return
     this.ended = true
-    if (error !== undefined) this.error = new InputError(this.#read, error)
     this.#listener.ended()
   }
 }

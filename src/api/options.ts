@@ -2,7 +2,7 @@
 import { NO_RETRY, type RetryPolicy } from '../core/retry.ts'
 import { OptionError } from '../errors.ts'
 import type { SlotKind } from '../slot/protocol.ts'
-import { type Duration, parseDuration, parseSize, type Size, show } from './quantities.ts'
+import { type Duration, parseDuration, parseLimit, parseSize, type Size, show } from './quantities.ts'
 
 /** When a task that throws is tried again. */
 export interface RetryOptions {
@@ -98,32 +98,58 @@ const USUAL_ENV = [
   'NODE_ENV',
 ]
 
+const NAMES: Record<keyof TaskOptions, true> = {
+  name: true,
+  retries: true,
+  timeout: true,
+  deadline: true,
+  priority: true,
+  concurrency: true,
+  signal: true,
+  isolation: true,
+  memory: true,
+  env: true,
+  log: true,
+  onProgress: true,
+}
+const RETRY_NAMES: Record<keyof RetryOptions, true> = {
+  count: true,
+  when: true,
+  delay: true,
+  factor: true,
+  maxDelay: true,
+  crashes: true,
+}
+
+/** Options over options; those of `more` count. Throws OptionError for what are none. */
+export function mergeOptions(options: TaskOptions, more: TaskOptions): TaskOptions {
+  checkNames(more, NAMES, 'options')
+  return { ...options, ...more }
+}
+
 /** Checks options. Throws OptionError, which names the option, its bounds and what it was. */
 export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptions> = {}): ResolvedOptions {
+  checkNames(options, NAMES, 'options')
   const { isolation = defaults.isolation ?? 'thread', memory = defaults.memory } = options
-  const retries = typeof options.retries === 'object' ? options.retries : { count: options.retries ?? 0 }
-  const { log = 'inherit', concurrency, priority = 0, signal, onProgress } = options
+  const { name, log = 'inherit', concurrency, priority = 0, signal, onProgress, env = {} } = options
+  const retries = retryOptions(options.retries)
+  if (name !== undefined && typeof name !== 'string') fail('name', 'a string', name)
   if (isolation !== 'thread' && isolation !== 'process') fail('isolation', "'thread' or 'process'", isolation)
   if (typeof log !== 'function' && log !== 'inherit' && log !== 'ignore') {
     fail('log', "'inherit', 'ignore' or a function", log)
   }
   if (typeof priority !== 'number' || Number.isNaN(priority)) fail('priority', 'a number', priority)
   if (signal !== undefined && !(signal instanceof AbortSignal)) fail('signal', 'an AbortSignal', signal)
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    fail('onProgress', 'a function', onProgress)
+  }
+  checkEnv(env)
   return {
-    name: options.name,
-    retry: {
-      count: wholeNumber('retries', retries.count ?? 0, 0),
-      when: retries.when,
-      delay: retries.delay ? parseDuration(retries.delay, 'retries.delay') : NO_RETRY.delay,
-      factor: retries.factor ?? NO_RETRY.factor,
-      maxDelay:
-        retries.maxDelay === undefined
-          ? NO_RETRY.maxDelay
-          : parseDuration(retries.maxDelay, 'retries.maxDelay'),
-    },
+    name,
+    retry: retryPolicy(retries),
     crashes: wholeNumber('retries.crashes', retries.crashes ?? 3, 1),
-    timeout: options.timeout === undefined ? undefined : parseDuration(options.timeout, 'timeout'),
-    deadline: options.deadline === undefined ? undefined : parseDuration(options.deadline, 'deadline'),
+    timeout: parseLimit(options.timeout, 'timeout'),
+    deadline: parseLimit(options.deadline, 'deadline'),
     priority,
     concurrency:
       concurrency === undefined || concurrency === Infinity
@@ -133,17 +159,62 @@ export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptio
     pool: {
       isolation,
       memory: memory === undefined ? undefined : parseSize(memory, 'memory'),
-      env: slotEnv({ ...defaults.env, ...options.env }),
+      env: slotEnv({ ...(defaults.env && checkEnv(defaults.env)), ...env }),
     },
     log,
     onProgress,
   }
 }
 
+function retryOptions(retries: unknown): RetryOptions {
+  if (retries === undefined) return {}
+  if (typeof retries !== 'object' || retries === null) return { count: wholeNumber('retries', retries, 0) }
+  checkNames(retries, RETRY_NAMES, 'retries')
+  return retries
+}
+
+function retryPolicy(options: RetryOptions): RetryPolicy {
+  const { count = NO_RETRY.count, when, delay, factor = NO_RETRY.factor, maxDelay } = options
+  if (when !== undefined && typeof when !== 'function') fail('retries.when', 'a function', when)
+  if (typeof factor !== 'number' || !(factor >= 1 && factor < Infinity)) {
+    fail('retries.factor', 'a number from 1 up', factor)
+  }
+  return {
+    count: wholeNumber('retries.count', count, 0),
+    when,
+    delay: delay === undefined || delay === 0 ? NO_RETRY.delay : parseDuration(delay, 'retries.delay'),
+    factor,
+    maxDelay: maxDelay === undefined ? NO_RETRY.maxDelay : parseDuration(maxDelay, 'retries.maxDelay'),
+  }
+}
+
+/** A misspelt option would be ignored without a word. Throws OptionError. */
+export function checkNames(options: unknown, names: Record<string, true>, what: string): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new OptionError(`Expected the ${what} to be an object, got ${show(options)}`)
+  }
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(names, name)) continue
+    throw new OptionError(
+      `There is no option \`${name}\` in the ${what}; there are ${Object.keys(names).join(', ')}`,
+    )
+  }
+}
+
+function checkEnv(env: unknown): Record<string, string> {
+  if (typeof env !== 'object' || env === null) fail('env', 'an object of strings', env)
+  for (const [name, value] of Object.entries(env)) {
+    if (typeof value !== 'string') fail(`env.${name}`, 'a string', value)
+  }
+  return env as Record<string, string>
+}
+
 /** A whole number from `least` up. Throws OptionError. */
-export function wholeNumber(name: string, value: number, least: number): number {
-  if (!Number.isInteger(value) || value < least) fail(name, `a whole number from ${least} up`, value)
-  return value
+export function wholeNumber(name: string, value: unknown, least: number): number {
+  if (!Number.isInteger(value) || (value as number) < least) {
+    fail(name, `a whole number from ${least} up`, value)
+  }
+  return value as number
 }
 
 function fail(name: string, expected: string, value: unknown): never {

@@ -33,6 +33,10 @@ export class Meter {
   #endedAt: number | undefined
   #samples: { at: number; ended: number }[] = [{ at: this.startedAt, ended: 0 }]
 
+  get ended(): boolean {
+    return this.#endedAt !== undefined
+  }
+
   end(): void {
     this.#endedAt ??= performance.now()
   }

@@ -1,5 +1,5 @@
 /** Results as they complete: a view of a batch that reads inputs only as fast as results are taken. */
-import { Batch, type Sink } from './batch.ts'
+import { Batch, type Failure, type Sink } from './batch.ts'
 import { announce, newJobId } from './channel.ts'
 import type { Item, JobParts } from './job.ts'
 
@@ -21,7 +21,7 @@ export async function* streamItems<I, R>(
 ): AsyncGenerator<Entry<I, R>, void, undefined> {
   const { engine, name, program, options, bail, site } = parts
   const queue = new Queue<I, R>(ordered, (index) => batch.input(index) as I)
-  const settings = { options, bail, window: buffer ?? ('adapt' as const), site }
+  const settings = { options, bail, drain: true, window: buffer ?? ('adapt' as const), site }
   const batch: Batch = new Batch(engine, name, inputs, newJobId(name), settings, queue)
   const done = queue.whenEnded
   announce(() => ({
@@ -45,14 +45,14 @@ export async function* streamItems<I, R>(
         batch.taken(1)
       }
     }
-    if (queue.error !== undefined) throw queue.error
+    if (queue.failure) throw queue.failure.error
   } finally {
     batch.cancel('the consumer of the stream stopped')
   }
 }
 
 class Queue<I, R> implements Sink {
-  error: unknown
+  failure: Failure | undefined
   readonly whenEnded: Promise<void>
   #ready: Entry<I, R>[] = []
   /** Ordered only: what came before its turn, by index. */
@@ -81,8 +81,8 @@ class Queue<I, R> implements Sink {
     this.#put({ index, input: this.#input(index), value: undefined as R, failed: true, error })
   }
 
-  ended(error: unknown): void {
-    this.error = error
+  ended(failure: Failure | undefined): void {
+    this.failure = failure
     this.#over = true
     this.#end()
     this.#wake?.()

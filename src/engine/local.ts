@@ -214,7 +214,7 @@ export class LocalEngine implements Engine {
         gone()
       },
     })
-    this.#slots.set(id, { slot, programs: new Set(), nested: new NestedJobs(this, slot) })
+    this.#slots.set(id, { slot, programs: new Set(), nested: new NestedJobs(this, slot, kind) })
     this.#timers.get(-1) ??
       this.#timers.set(-1, setInterval(() => this.#handle({ type: 'tick' }), TICK_MS).unref())
   }

@@ -26,6 +26,11 @@ export function runInTask<T>(context: TaskContext, asynchronous: boolean, body: 
   return asynchronous ? storage.run(context, body) : body()
 }
 
+/** Runs what concerns a task that waits, for example the output of its nested tasks. */
+export function onBehalfOf<T>(context: TaskContext | undefined, body: () => T): T {
+  return context ? storage.run(context, body) : body()
+}
+
 export function leaveTask(context: TaskContext): void {
   if (current === context) current = undefined
 }

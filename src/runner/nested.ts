@@ -6,7 +6,7 @@
 import { decode } from '../codec/index.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from '../engine/engine.ts'
 import type { NestedToSlot } from '../slot/protocol.ts'
-import { currentTask, type TaskContext } from './context.ts'
+import { currentTask, onBehalfOf, type TaskContext } from './context.ts'
 import type { Executor } from './executor.ts'
 import type { Port } from './port.ts'
 
@@ -35,8 +35,8 @@ export class NestedEngine implements Engine {
     const id = this.#next++
     const job: NestedJob = { client, waiting: new Map() }
     this.#jobs.set(id, job)
-    const { id: _, program, ...rest } = spec
-    const { id: __, ...parts } = program
+    const { program, ...rest } = spec
+    const { id: _, ...parts } = program
     this.#port.send({
       type: 'nested',
       message: { type: 'submit', job: id, spec: { ...rest, program: parts } },
@@ -44,13 +44,23 @@ export class NestedEngine implements Engine {
     return {
       add: (start, end, attempt) => {
         const context = currentTask()
-        for (let index = start; index < end; index++) job.waiting.set(index, context)
-        if (context) this.#executor.waiting(context, end - start)
+        let more = 0
+        for (let index = start; index < end; index++) {
+          // The task that waits for a repeated one has never ceased to wait.
+          if (job.waiting.has(index)) continue
+          job.waiting.set(index, context)
+          more++
+        }
+        if (context) this.#executor.waiting(context, more)
         const { payload, skip } = client.arguments(start, end - start, true)
         this.#port.send({
           type: 'nested',
           message: { type: 'add', job: id, start, end, attempt, payload, skip },
         })
+      },
+      drop: (start, end) => {
+        for (let index = start; index < end; index++) this.#answered(job, index)
+        this.#port.send({ type: 'nested', message: { type: 'drop', job: id, start, end } })
       },
       cancel: () => this.#end(id, 'cancel'),
       forget: () => this.#end(id, 'forget'),
@@ -64,24 +74,36 @@ export class NestedEngine implements Engine {
     const job = this.#jobs.get(message.job)
     if (!job) return
     switch (message.type) {
-      case 'delivered':
-        this.#answered(job, message.delivery.start, message.delivery.count)
-        return job.client.delivered(message.delivery)
-      case 'lost':
-        this.#answered(job, message.start, message.count)
-        return job.client.lost(message.start, message.count, decode(message.error) as Error)
-      case 'log':
-        return job.client.log(message.index, message.stream, message.text)
-      case 'progress':
-        return job.client.progressed(message.index, message.value)
+      case 'delivered': {
+        const { start, count } = message.delivery
+        job.client.delivered(message.delivery)
+        for (let index = start; index < start + count; index++) this.#answered(job, index)
+        return
+      }
+      case 'lost': {
+        const { start, count, attempt } = message
+        const indexes = count === Infinity ? [...job.waiting.keys()] : undefined
+        job.client.lost(start, count, decode(message.error) as Error, attempt)
+        for (let at = 0; at < (indexes?.length ?? count); at++)
+          this.#answered(job, indexes?.[at] ?? start + at)
+        return
+      }
+      case 'log': {
+        const { index, stream, text } = message
+        return onBehalfOf(job.waiting.get(index), () => job.client.log(index, stream, text))
+      }
+      case 'progress': {
+        const { index, value } = message
+        return onBehalfOf(job.waiting.get(index), () => job.client.progressed(index, value))
+      }
     }
   }
 
-  #answered(job: NestedJob, start: number, count: number): void {
-    for (let index = start; index < start + count; index++) {
-      const context = job.waiting.get(index)
-      if (job.waiting.delete(index) && context) this.#executor.waiting(context, -1)
-    }
+  /** The task has an answer; whoever waited goes on, unless it will be tried again. */
+  #answered(job: NestedJob, index: number): void {
+    if (job.client.retries(index)) return
+    const context = job.waiting.get(index)
+    if (job.waiting.delete(index) && context) this.#executor.waiting(context, -1)
   }
 
   #end(id: number, type: 'cancel' | 'forget'): void {
@@ -89,6 +111,7 @@ export class NestedEngine implements Engine {
     if (!job) return
     this.#jobs.delete(id)
     for (const context of job.waiting.values()) if (context) this.#executor.waiting(context, -1)
+    job.waiting.clear()
     this.#port.send({ type: 'nested', message: { type, job: id } })
   }
 }

@@ -10,13 +10,20 @@ import { createTask } from './task.ts'
 
 /** Functions of the library that a slot rarely needs; the file that has them is loaded with the first use. */
 interface Library {
-  createApi(engine: Engine): { distribute: Function; connect: Function }
+  createApi(
+    engine: Engine,
+    defaults: { isolation: 'thread' | 'process'; env: NodeJS.ProcessEnv },
+  ): { distribute: Function; connect: Function }
 }
 
 export function installRuntime(port: Port, engine: Engine): void {
   let api: ReturnType<Library['createApi']> | undefined
   const library = (): ReturnType<Library['createApi']> => {
-    api ??= (createRequire(import.meta.url)('./library.cjs') as Library).createApi(engine)
+    // Nested tasks run where their parent does, and find what it finds.
+    api ??= (createRequire(import.meta.url)('./library.cjs') as Library).createApi(engine, {
+      isolation: port.isolation,
+      env: { ...process.env },
+    })
     return api
   }
   const distribute = (...args: unknown[]): unknown => library().distribute(...args)

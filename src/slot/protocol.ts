@@ -109,17 +109,19 @@ export type NestedFromSlot =
       payload: Payload
       skip: number[]
     }
+  | { type: 'drop'; job: number; start: number; end: number }
   | { type: 'cancel'; job: number }
   | { type: 'forget'; job: number }
 
 export type NestedToSlot =
   | { type: 'delivered'; job: number; delivery: Delivery }
-  | { type: 'lost'; job: number; start: number; count: number; error: Encoded }
+  | { type: 'lost'; job: number; start: number; count: number; error: Encoded; attempt: number | undefined }
   | { type: 'log'; job: number; index: number; stream: 'stdout' | 'stderr'; text: string }
   | { type: 'progress'; job: number; index: number; value: Encoded }
 
 /** A `TaskSpec` (engine/engine.ts) whose program is named by its parts. */
 export interface NestedSpec {
+  id: string
   name: string
   program: Omit<SlotProgram, 'id'>
   spread: boolean
