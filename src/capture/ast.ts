@@ -6,7 +6,7 @@ import { createRequire } from 'node:module'
 import type * as Acorn from 'acorn'
 
 export type Node = Acorn.AnyNode
-// biome-ignore lint/complexity/noBannedTypes: any function or class value is exactly what Function means
+/** Any function or class value. */
 export type Callable = Function
 export type FunctionNode =
   | Acorn.FunctionDeclaration

@@ -24,7 +24,7 @@ function isGone({ edits }: CodeEntity, { start, end }: Range): boolean {
 
 // -------------------------------------------------------------------------------------- what depends on the place
 
-const LEXICAL: Record<Lexical['kind'], (text: string, name?: string) => Trouble> = {
+const LEXICAL: Record<Lexical['kind'], (name?: string) => Trouble> = {
   this: () => ({
     reason: 'LEXICAL_THIS',
     what: 'an arrow function uses the `this` of its surroundings, which cannot be read from outside',
@@ -45,14 +45,14 @@ const LEXICAL: Record<Lexical['kind'], (text: string, name?: string) => Trouble>
     what: 'a method that uses `super` cannot travel without its class',
     fix: 'capture the object or class, and call the method on it',
   }),
-  private: (_, name) => ({
+  private: (name) => ({
     reason: 'PRIVATE_METHOD',
     what: `a method that uses the private member #${name} cannot travel without its class`,
     fix: 'capture the class, and call the method on it',
   }),
-  'import.meta': (text) => ({
+  'import.meta': () => ({
     reason: 'IMPORT_META',
-    what: `the function uses ${text}, which would be another one on the worker`,
+    what: 'the function uses import.meta, which would be another one on the worker',
     fix: 'copy what it needs into a const outside (const here = import.meta.url) and use that',
   }),
   eval: () => ({
@@ -72,7 +72,7 @@ export function refuseLexical(walk: Walk, entity: CodeEntity): void {
   const { code } = entity
   for (const lexical of code.lexical) {
     if (isGone(entity, lexical)) continue
-    const trouble = LEXICAL[lexical.kind](code.text.slice(lexical.start, lexical.end), lexical.name)
+    const trouble = LEXICAL[lexical.kind](lexical.name)
     refuse(
       trouble,
       at(walk, entity, trouble.reason === 'IMPORT_META' ? 'import.meta' : lexical.kind, lexical.start),
@@ -209,8 +209,7 @@ class Name {
     if (!scope) return this.global()
     if (name === 'require') this.refuseRequire()
     if (name === '__vite_ssr_import_meta__') {
-      const text = `import.meta${this.references[0]?.member ? `.${this.references[0].member.name}` : ''}`
-      refuse(LEXICAL['import.meta'](text), at(walk, entity, text, this.references[0]?.start ?? 0))
+      refuse(LEXICAL['import.meta'](), at(walk, entity, 'import.meta', this.references[0]?.start ?? 0))
     }
     this.find()
     const value = this.read(scope.object)

@@ -15,6 +15,8 @@ export interface Place {
 
 export type Mapper = (line: number, column: number) => Place | undefined
 
+/** As long as `async function* (`. */
+const NEAR = 17
 const COMMENT = /^\/\/[#@] sourceMappingURL=(\S+)\s*$/gm
 
 /**
@@ -29,7 +31,7 @@ export function mapperOf(text: string, url: string): Mapper | undefined {
     const { json, base } = read(link, url)
     const map = new tracing.TraceMap(JSON.parse(json), base)
     return (line, column) => {
-      const found = tracing.originalPositionFor(map, { line: line + 1, column })
+      const found = trace(tracing, map, line, column)
       if (found.source === null) return undefined
       return { file: pathOf(found.source), line: found.line, column: found.column + 1 }
     }
@@ -37,6 +39,33 @@ export function mapperOf(text: string, url: string): Mapper | undefined {
     // a map that is missing or broken must not stop the capture: positions are then those of the running text
     return undefined
   }
+}
+
+/**
+ * Compilers need not map the first character of a function. The mapping before it may be of another line then, so the
+ * one after it is better where it is near.
+ */
+function trace(tracing: typeof TraceMapping, map: TraceMapping.TraceMap, line: number, column: number) {
+  const at = { line: line + 1, column }
+  const before = tracing.traceSegment(map, line, column)
+  if (before && before[0] !== column) {
+    const segments = tracing.decodedMappings(map)[line] ?? []
+    const after = segments[firstAfter(segments, column)]
+    if (after && after[0] - column <= NEAR) at.column = after[0]
+  }
+  return tracing.originalPositionFor(map, at)
+}
+
+/** Index of the first segment past a column. */
+function firstAfter(segments: readonly (readonly number[])[], column: number): number {
+  let low = 0
+  let high = segments.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((segments[middle]?.[0] ?? 0) <= column) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 function read(link: string, url: string): { json: string; base: string } {

@@ -52,6 +52,8 @@ export class Walk implements Graph {
   private session: Inspector | undefined
   private finder: Scripts | undefined
   private home: Script | undefined
+  /** There is no inspector, so no place can be told. */
+  private blind = false
   private rootFn: Callable
 
   constructor(fn: Callable, site: string | undefined) {
@@ -104,6 +106,7 @@ export class Walk implements Graph {
       return this.session
     } catch (error) {
       if (!(error instanceof NoInspector)) throw error
+      this.blind = true
       const what = `this process cannot look into closures (node:inspector: ${error.message})`
       const fix =
         "put the function in a module and use distribute.module(new URL('./task.ts', import.meta.url), 'name')"
@@ -159,6 +162,7 @@ export class Walk implements Graph {
 
   /** `file:line:column` of an offset in the text of a function, as it was written. */
   where(entity: CodeEntity, offset: number): string {
+    if (this.blind) return '(unknown place)'
     try {
       return show(this.placeOf(entity, offset))
     } catch (error) {
