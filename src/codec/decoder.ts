@@ -40,7 +40,10 @@ export class Decoder extends Reader {
   #reserved = 0
 
   begin(encoded: Encoded, options: DecodeOptions): void {
-    this.open(encoded.bytes)
+    const { bytes } = encoded
+    // A Buffer is a Uint8Array whose slice() does not copy: what was decoded would share its pool.
+    const isPlain = bytes.constructor === Uint8Array
+    this.open(isPlain ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength))
     this.#options = options
     this.#budget = this.end
     this.#reserved = 0
