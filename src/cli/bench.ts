@@ -58,12 +58,13 @@ async function measure(slots: number): Promise<BenchResult> {
 }
 
 async function measureMap(cluster: Cluster): Promise<BenchResult['map']> {
-  const triple = cluster.distribute((x: number) => x * 3 + 1)
+  const plain = (x: number) => x * 3 + 1
+  const triple = cluster.distribute(plain)
   const array = Array.from({ length: NUMBERS }, (_, i) => i)
   const typed = Float64Array.from(array)
   const arrayMs = await bestOf(5, () => triple.map(array))
   const float64Ms = await bestOf(5, () => triple.map(typed))
-  const loopMs = await bestOf(5, () => array.map((x) => triple.local(x)))
+  const loopMs = await bestOf(5, () => array.map((x) => plain(x)))
   return { arrayMs, float64Ms, loopMs }
 }
 

@@ -4,7 +4,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterEach } from 'vitest'
+import { afterEach, vi } from 'vitest'
+
+// A command is a process; on a busy machine it takes its time.
+vi.setConfig({ testTimeout: 120_000 })
 
 export const CLI = process.env.DICOMP_TEST_CLI ?? fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 

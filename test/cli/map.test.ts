@@ -180,6 +180,22 @@ test('a module that throws while it is loaded is a clear error, once', async () 
   expect(stderr).toMatch(/^error DICOMP_E_LOAD/)
 })
 
+test('memory does not grow with the input', async () => {
+  // 60 MB of input (more than twice that as objects) through a heap of 48 MB.
+  const filler = 'x'.repeat(280)
+  writeFileSync(
+    at('in.jsonl'),
+    Array.from({ length: 200_000 }, (_, n) => `{"n":${n},"filler":"${filler}"}\n`).join(''),
+  )
+  writeFileSync(at('n.ts'), 'export default (input: { n: number }) => input.n\n')
+  const env = { NODE_OPTIONS: '--max-old-space-size=48' }
+  expect(await dicomp(['map', at('n.ts'), ...files(), '--no-progress'], { env })).toMatchObject({
+    code: 0,
+    stderr: '',
+  })
+  expect(read('out.jsonl')).toBe(jsonl(numbers(200_000).map(({ n }) => n)))
+})
+
 test('nothing is overwritten before the run can begin', async () => {
   mkdirSync(at('sub'))
   writeFileSync(at('out.jsonl'), 'precious\n')
