@@ -99,7 +99,10 @@ export class LocalEngine implements Engine {
     }
     for (const { slot } of this.#slots.values()) slot.kill()
     for (const timer of this.#timers.values()) clearTimeout(timer)
+    // Slots do not keep the program alive, but whoever awaits this must see it end.
+    const alive = setInterval(() => {}, 1000)
     await Promise.all(this.#exiting)
+    clearInterval(alive)
   }
 
   #pool(kind: SlotKind): string {
