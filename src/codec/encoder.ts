@@ -1,6 +1,7 @@
 import { AttachmentTable } from './attachments.ts'
 import type { Encoded, EncodeOptions, Entities } from './index.ts'
 import { packIntegers, packNumbers, widthOf } from './numbers.ts'
+import { findPath } from './path.ts'
 import { isProxy, Refusal, refusal, refuseProxy } from './refuse.ts'
 import { type Shape, ShapeTable } from './shapes.ts'
 import { writeSpecial } from './special.ts'
@@ -13,6 +14,7 @@ import {
   MAX_SHAPE_KEYS,
   MAX_SHAPES,
   Tag,
+  travels,
   VERSION,
 } from './tags.ts'
 import { Writer } from './writer.ts'
@@ -416,7 +418,15 @@ export class Encoder extends Writer {
     this.#packing.push(instance)
     this.#depth++
     if (this.#depth >= MAX_PACKED_DEPTH) throw tooDeeplyPacked(instance)
-    this.write(plain)
+    try {
+      this.write(plain)
+    } catch (error) {
+      // `plain` was made for the occasion: nobody can find it by walking the value again.
+      const found = error instanceof Refusal ? findPath(plain, error, '[pack]()') : undefined
+      if (found === undefined) throw error
+      const { what, fix, inside } = error as Refusal
+      throw new Refusal(instance, what, fix, found.path + inside)
+    }
     this.#depth--
     this.#packing.pop()
   }
@@ -480,11 +490,6 @@ function plainProperties(value: Record<string, unknown>, symbols: symbol[]): Pro
   const tag = Object.getOwnPropertyDescriptor(value, Symbol.toStringTag)
   if (props.length === 0 && tag !== undefined && !tag.enumerable) throw refusal(value)
   return props
-}
-
-/** Whether a symbol is the same at the other end. */
-export function travels(symbol: symbol): boolean {
-  return Symbol.keyFor(symbol) !== undefined || KNOWN_SYMBOLS.includes(symbol)
 }
 
 /** Properties of an array beside its elements: `columns`, `index`, `groups`, … */

@@ -2,6 +2,7 @@
 import { planOf } from './kinds.ts'
 import { pack } from './pack.ts'
 import { isProxy } from './refuse.ts'
+import { travels } from './tags.ts'
 
 interface Step {
   value: unknown
@@ -68,7 +69,10 @@ function childrenOf(parent: Step, value: object): Step[] {
     return steps
   }
   const isArray = Array.isArray(value)
-  for (const key of plan === undefined || isArray ? Object.keys(value) : Reflect.ownKeys(value)) {
+  const keys: (string | symbol)[] =
+    plan === undefined || isArray ? Object.keys(value) : Reflect.ownKeys(value)
+  if (plan === undefined) keys.push(...Object.getOwnPropertySymbols(value).filter(travels))
+  for (const key of keys) {
     const property = Object.getOwnPropertyDescriptor(value, key)
     if (property === undefined) continue
     const how = isArray && typeof key === 'string' && /^\d+$/.test(key) ? 'index' : 'key'

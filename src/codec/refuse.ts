@@ -96,7 +96,7 @@ function refuseObject(value: object): Refusal {
   if (/ Iterator$|Generator$/.test(tag)) {
     return new Refusal(value, `it is a running ${tag}`, 'collect it first: pass [...value]')
   }
-  for (const each of [tag, ...names]) {
+  for (const each of [...names, tag]) {
     const fix = Object.hasOwn(FIXES, each) ? FIXES[each] : undefined
     if (fix !== undefined) return new Refusal(value, `it is ${article(each)}, which cannot travel`, fix)
   }

@@ -1,9 +1,9 @@
 /** How everything that is neither a plain object nor a plain array is written. */
-import { type Encoder, type Property, travels } from './encoder.ts'
+import type { Encoder, Property } from './encoder.ts'
 import { isBuffer, type Kind, type Plan, planOf, typedArrayName } from './kinds.ts'
 import { pack, unpack } from './pack.ts'
 import { Refusal, refusal } from './refuse.ts'
-import { BufferKind, DATA_VIEW, ERROR_NAMES, NODE_BUFFER, Tag, VIEWS } from './tags.ts'
+import { BufferKind, DATA_VIEW, ERROR_NAMES, NODE_BUFFER, Tag, travels, VIEWS } from './tags.ts'
 import { isGiven } from './transfer.ts'
 
 /** ArrayBuffers up to this size travel inside the bytes: an attachment of its own costs a message more than that. */
@@ -257,11 +257,15 @@ function errorBase(error: Error): number {
 
 function unbox(value: object): unknown {
   for (const box of [Number, String, Boolean, BigInt, Symbol]) {
+    let inner: unknown
     try {
-      return (box.prototype.valueOf as Function).call(value)
+      inner = (box.prototype.valueOf as Function).call(value)
     } catch {
-      // Not this one.
+      continue
     }
+    if (typeof inner !== 'symbol' || travels(inner)) return inner
+    const { what, fix } = refusal(inner)
+    throw new Refusal(value, what, fix)
   }
   throw refusal(value)
 }

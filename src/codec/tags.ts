@@ -93,6 +93,11 @@ export const KNOWN_SYMBOLS: readonly (symbol | undefined)[] = [
   Symbol.asyncDispose as symbol | undefined,
 ]
 
+/** Whether a symbol is the same at the other end. */
+export function travels(symbol: symbol): boolean {
+  return Symbol.keyFor(symbol) !== undefined || KNOWN_SYMBOLS.includes(symbol)
+}
+
 /** Error classes that every realm has, by index. Append only. */
 export const ERROR_NAMES = [
   'Error',

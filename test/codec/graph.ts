@@ -9,7 +9,10 @@ export const primitive: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(undefined, null, true, false, -0, Number.NaN, 2 ** 31, -(2 ** 31), 2 ** 53, ''),
   { weight: 2, arbitrary: fc.string({ unit: 'binary', maxLength: 12 }) },
   fc.string({ unit: 'binary', minLength: 40, maxLength: 120 }),
-  fc.string({ unit: fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)), maxLength: 100 }),
+  fc.string({
+    unit: fc.integer({ min: 0, max: 0xffff }).map((code) => String.fromCharCode(code)),
+    maxLength: 100,
+  }),
   fc.constantFrom('name', 'status', 'ok', 'é', '日本', '\ud800', 'x'.repeat(70)),
   fc.bigInt(),
   fc.bigInt({ min: -(2n ** 64n), max: 2n ** 64n }),
@@ -18,7 +21,19 @@ export const primitive: fc.Arbitrary<unknown> = fc.oneof(
 
 const key = fc.oneof(
   { weight: 4, arbitrary: fc.constantFrom('a', 'b', 'c', 'id', 'next', 'value') },
-  fc.constantFrom('__proto__', 'constructor', 'toString', 'length', '0', '7', '4294967295', '-1', '', 'ключ', 'k'.repeat(300)),
+  fc.constantFrom(
+    '__proto__',
+    'constructor',
+    'toString',
+    'length',
+    '0',
+    '7',
+    '4294967295',
+    '-1',
+    '',
+    'ключ',
+    'k'.repeat(300),
+  ),
   fc.string({ unit: 'binary', maxLength: 6 }),
 )
 
@@ -78,7 +93,10 @@ const node: fc.Arbitrary<Node> = fc.oneof(
       kind: fc.constant('array' as const),
       children,
       holes: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, fc.array(fc.nat(5), { maxLength: 3 })),
-      extra: fc.option(fc.tuple(fc.constantFrom('index', 'groups', '-1', '01'), child), { nil: undefined, freq: 5 }),
+      extra: fc.option(fc.tuple(fc.constantFrom('index', 'groups', '-1', '01'), child), {
+        nil: undefined,
+        freq: 5,
+      }),
     }),
   },
   fc.record({
@@ -90,7 +108,10 @@ const node: fc.Arbitrary<Node> = fc.oneof(
       fc.array(number, { minLength: 30, maxLength: 60 }),
     ),
   }),
-  fc.record({ kind: fc.constant('map' as const), entries: fc.array(fc.tuple(child, child), { maxLength: 5 }) }),
+  fc.record({
+    kind: fc.constant('map' as const),
+    entries: fc.array(fc.tuple(child, child), { maxLength: 5 }),
+  }),
   fc.record({ kind: fc.constant('set' as const), children }),
   fc.record({
     kind: fc.constant('error' as const),
@@ -109,9 +130,20 @@ const node: fc.Arbitrary<Node> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('boxed' as const),
-    value: fc.oneof(fc.integer(), fc.double(), fc.string(), fc.boolean(), fc.bigInt(), fc.constant(Symbol.for('boxed'))),
+    value: fc.oneof(
+      fc.integer(),
+      fc.double(),
+      fc.string(),
+      fc.boolean(),
+      fc.bigInt(),
+      fc.constant(Symbol.for('boxed')),
+    ),
   }),
-  fc.record({ kind: fc.constant('buffer' as const), bytes: fc.uint8Array({ maxLength: 40 }), grown: fc.boolean() }),
+  fc.record({
+    kind: fc.constant('buffer' as const),
+    bytes: fc.uint8Array({ maxLength: 40 }),
+    grown: fc.boolean(),
+  }),
   {
     weight: 2,
     arbitrary: fc.record({
@@ -221,7 +253,8 @@ function fill(each: Node, target: never, of: (child: Child) => unknown): void {
       return
     case 'error': {
       const hidden = { writable: true, enumerable: false, configurable: true }
-      if (each.cause !== undefined) Object.defineProperty(target, 'cause', { value: of(each.cause), ...hidden })
+      if (each.cause !== undefined)
+        Object.defineProperty(target, 'cause', { value: of(each.cause), ...hidden })
       for (const [name, value] of each.properties) if (name !== 'stack') set(target, name, of(value))
       return
     }

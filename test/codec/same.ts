@@ -104,7 +104,11 @@ function properties(a: object, b: object, path: string, stack: Stack): string | 
     const p = Object.getOwnPropertyDescriptor(a, key)!
     const q = Object.getOwnPropertyDescriptor(b, key)!
     if (p.enumerable !== q.enumerable) return `${String(key)} is ${q.enumerable ? 'no longer' : ''} hidden`
-    stack.push([(a as Record<PropertyKey, unknown>)[key], (b as Record<PropertyKey, unknown>)[key], `${path}.${String(key)}`])
+    stack.push([
+      (a as Record<PropertyKey, unknown>)[key],
+      (b as Record<PropertyKey, unknown>)[key],
+      `${path}.${String(key)}`,
+    ])
   }
   return undefined
 }
