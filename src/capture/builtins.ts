@@ -77,7 +77,8 @@ function languageTable(): Map<Callable, string> {
   for (const [name, value] of roots) {
     members(value, name)
     const prototype: unknown = Object.getOwnPropertyDescriptor(value, 'prototype')?.value
-    if (typeof prototype === 'object' && prototype !== null) members(prototype, `${name}.prototype`)
+    if ((typeof prototype === 'object' && prototype !== null) || typeof prototype === 'function')
+      members(prototype, `${name}.prototype`)
   }
   const hidden: [string, object][] = [
     ['Object.getPrototypeOf(Uint8Array)', Object.getPrototypeOf(Uint8Array)],

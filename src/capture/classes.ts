@@ -4,7 +4,6 @@
  * from the live class, which also covers mixins and computed heritage.
  */
 import type { Callable, Node } from './ast.ts'
-import { literal } from './ast.ts'
 import type { CodeEntity } from './graph.ts'
 import { methodText } from './patches.ts'
 import { refuse } from './refuse.ts'
@@ -29,6 +28,8 @@ export function describeClass(walk: Walk, entity: CodeEntity): void {
     })
   }
   const privates: string[] = []
+  // a static method may set static fields that are not there yet
+  if (node.body.body.some((member) => 'static' in member && member.static)) walk.widen('values')
   for (const member of node.body.body) {
     if (member.type === 'StaticBlock' || (member.type === 'PropertyDefinition' && member.static))
       stripStatic(entity, member, privates)
@@ -62,7 +63,7 @@ function keepPrivates(walk: Walk, entity: CodeEntity, names: string[]): void {
 function fixKey(walk: Walk, entity: CodeEntity, member: Exclude<Member, { type: 'StaticBlock' }>): void {
   const { code } = entity
   const key = member.key as Node
-  if (literal(key) !== undefined || isSymbol(key)) return
+  if (isConstant(entity, key)) return
   const found =
     member.type === 'MethodDefinition' ? liveKey(entity, member) : fieldKey(walk, entity, member, key)
   const range = { start: key.start - code.shift, end: key.end - code.shift }
@@ -86,14 +87,13 @@ function fixKey(walk: Walk, entity: CodeEntity, member: Exclude<Member, { type: 
   )
 }
 
-/** `Symbol.iterator` and the like. */
-function isSymbol(key: Node): boolean {
-  return (
-    key.type === 'MemberExpression' &&
-    key.object.type === 'Identifier' &&
-    key.object.name === 'Symbol' &&
-    !key.computed
-  )
+/** Whether the expression gives the same key everywhere: `'a' + 1`, `Symbol.iterator`. */
+function isConstant({ code }: CodeEntity, key: Node): boolean {
+  const [start, end] = [key.start - code.shift, key.end - code.shift]
+  for (const references of code.free.values())
+    for (const reference of references)
+      if (reference.start >= start && reference.end <= end && reference.name !== 'Symbol') return false
+  return !code.lexical.some((lexical) => lexical.start >= start && lexical.end <= end)
 }
 
 export function symbolText(symbol: symbol): string | undefined {

@@ -1,4 +1,5 @@
 /** What the free names of a function stand for. */
+import { types } from 'node:util'
 import { builtinModuleOf, GLOBALS } from './builtins.ts'
 import { inDeadZone } from './deadzone.ts'
 import type { Alias, Change, CodeEntity, ModulePath, ModuleUse, Slot, Use } from './graph.ts'
@@ -216,11 +217,8 @@ class Name {
     const imported = this.imported()
     if (imported) return this.use(imported, value)
     if (!this.declaration && (name === 'exports' || name === 'module')) return this.ownExports(value)
-    const builtin = isLibraryObject(value) ? builtinModuleOf(value) : undefined
-    if (builtin !== undefined) {
-      const target = { origin: 'builtin', specifier: `node:${builtin}` } as const
-      return this.module({ target, path: ['default'], form: 'import' })
-    }
+    const builtin = builtinOf(value)
+    if (builtin) return this.module(builtin)
     return this.variable(name, value, undefined)
   }
 
@@ -426,8 +424,12 @@ class Name {
     const constant = !assigned || (read === undefined && isInjected(name))
     const key = `${script?.id}:${declaration ? declaration.start : name}:${read ? 'member' : ''}`
     return this.shared(key, value, () => {
-      if (typeof value === 'function' && (constant || read))
-        return { kind: 'alias', preferred: fnName(name), entity: walk.entity(value, this.trail) }
+      if (typeof value === 'function' && (constant || read)) {
+        const entity = walk.entity(value, this.trail)
+        // its properties are captured too, and something in the script writes them
+        if (entity.kind === 'code' && script?.parsed()?.analysis.mutated.has(name)) walk.widen('values')
+        return { kind: 'alias', preferred: fnName(name), entity }
+      }
       const change = read ? 'values' : constant ? changeOf(value, declaration) : 'bindings'
       return walk.slot(fnName(name), value, this.trail, change, read)
     })
@@ -467,12 +469,21 @@ function isInjected(name: string): boolean {
   return name === '__filename' || name === '__dirname'
 }
 
-/** A plain object of functions: it may be a builtin module. */
-function isLibraryObject(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype)
-    return false
-  const [first] = Object.keys(value)
-  return first !== undefined && typeof Object.getOwnPropertyDescriptor(value, first)?.value === 'function'
+/** A variable may hold a builtin module, or the namespace of one. */
+function builtinOf(value: unknown): ModulePath | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const isNamespace = types.isModuleNamespaceObject(value)
+  const object: unknown = isNamespace ? (value as { default?: unknown }).default : value
+  if (typeof object !== 'object' || object === null || Object.getPrototypeOf(object) !== Object.prototype)
+    return undefined
+  const [first] = Object.keys(object)
+  // most objects are no modules, and asking for each is expensive
+  if (first === undefined || typeof Object.getOwnPropertyDescriptor(object, first)?.value !== 'function')
+    return undefined
+  const module = builtinModuleOf(object)
+  if (module === undefined) return undefined
+  const target = { origin: 'builtin', specifier: `node:${module}` } as const
+  return { target, path: isNamespace ? [] : ['default'], form: 'import' }
 }
 
 function fnName(name: string): string {

@@ -73,7 +73,9 @@ export function startOf(script: Script, line: number, column: number, text: stri
 /** What Node.js runs for a file: its text, or its text with types blanked out. */
 function fromDisk(id: string, file: string): Script | undefined {
   try {
-    if (statSync(file).size > MAX_BYTES) return undefined
+    const { size, mtimeMs } = statSync(file)
+    // what was written after the start need not be what runs
+    if (size > MAX_BYTES || mtimeMs > Date.now() - process.uptime() * 1000) return undefined
     const text = readFileSync(file, 'utf8').replace(/^\uFEFF/, '')
     const extension = extname(file)
     const url = pathToFileURL(file).href

@@ -43,33 +43,44 @@ function keyLabel(key: string | symbol, inArray: boolean): string {
 }
 
 /**
- * Looks through a graph of values, nearest first; functions are ends.
- * @returns what `test` said about the first value that it did not pass, and the labels on the way there
+ * Visits every value of a graph once, nearest first, until `visit` returns true; functions are ends. `path` gives the
+ * labels on the way there.
  */
-export function search<T>(
+export function visitValues(
   root: unknown,
-  test: (value: unknown) => T | undefined,
-): { found: T; path: string[] } | undefined {
+  visit: (value: unknown, path: () => string[]) => boolean | undefined,
+): void {
+  if (visit(root, () => [])) return
   const seen = new Map<unknown, { parent: unknown; label: string } | undefined>([[root, undefined]])
   const queue: unknown[] = [root]
-  const pathTo = (value: unknown, label: string[]): string[] => {
-    const path = [...label]
-    for (let step = seen.get(value); step; step = seen.get(step.parent)) path.unshift(step.label)
-    return path
-  }
-  const first = test(root)
-  if (first !== undefined) return { found: first, path: [] }
   for (const value of queue) {
     if (typeof value !== 'object' || value === null) continue
     for (const [label, child] of children(value)) {
-      const found = test(child)
-      if (found !== undefined) return { found, path: pathTo(value, [label]) }
+      const path = () => {
+        const labels = [label]
+        for (let step = seen.get(value); step; step = seen.get(step.parent)) labels.unshift(step.label)
+        return labels
+      }
+      if (visit(child, path)) return
       if (typeof child !== 'object' || child === null || seen.has(child)) continue
       seen.set(child, { parent: value, label })
       queue.push(child)
     }
   }
-  return undefined
+}
+
+/** What `test` says about the first value that it does not pass, and the labels on the way there. */
+export function search<T>(
+  root: unknown,
+  test: (value: unknown) => T | undefined,
+): { found: T; path: string[] } | undefined {
+  let result: { found: T; path: string[] } | undefined
+  visitValues(root, (value, path) => {
+    const found = test(value)
+    if (found !== undefined) result = { found, path: path() }
+    return found !== undefined
+  })
+  return result
 }
 
 /** Whether a value is nothing but primitives, plain objects and arrays: then an import of it goes by value. */

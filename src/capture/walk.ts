@@ -32,7 +32,7 @@ import type { Script } from './script.ts'
 import { Scripts, startOf } from './scripts.ts'
 import { type Place, show } from './sourcemap.ts'
 import type { CaptureWarning } from './types.ts'
-import { instanceTrouble, nodeObject, privateMembers, search, troubleOf } from './values.ts'
+import { instanceTrouble, nodeObject, privateMembers, search, troubleOf, visitValues } from './values.ts'
 
 /** Where a handle of `distribute()` keeps the user's function and its options. */
 export const HANDLE = Symbol.for('dicomp.handle')
@@ -69,7 +69,8 @@ export class Walk implements Graph {
       for (;;) {
         for (const entity of this.queue.splice(0)) this.expand(entity)
         const { encoded, found, touched } = this.encode()
-        for (const fn of found) this.entity(fn, this.findIn(fn))
+        const trails = found.length > 0 ? this.trailsTo(new Set(found)) : undefined
+        for (const fn of found) this.entity(fn, trails?.get(fn))
         if (this.queue.length === 0) {
           this.checkInstances(touched)
           return encoded
@@ -324,7 +325,9 @@ export class Walk implements Graph {
         trail,
       )
     }
-    const slot = this.slot('bound', [bound.receiver, bound.args], trail, 'values')
+    const parts = [bound.receiver, ...bound.args]
+    const change = parts.some((part) => typeof part === 'object' && part !== null) ? 'values' : 'fixed'
+    const slot = this.slot('bound', [bound.receiver, bound.args], trail, change)
     const preferred = name.replace(/^bound /, '')
     if (fn === this.rootFn) this.rootFn = bound.target
     const entity: Entity = { kind: 'bound', fn, index: -1, preferred, trail, target: undefined, slot }
@@ -436,22 +439,24 @@ export class Walk implements Graph {
   }
 
   /**
-   * The way to a function that is somewhere in the values, or to an instance of it.
-   * @throws CaptureError when that instance cannot travel
+   * The ways to functions that are somewhere in the values, themselves or as classes of instances.
+   * @throws CaptureError when such an instance cannot travel
    */
-  private findIn(fn: Callable): Trail {
-    for (const [value, trail] of this.roots()) {
-      const found = search(value, (each) =>
-        each === fn || isInstance(each, fn) ? { value: each } : undefined,
-      )
-      if (!found) continue
-      const trouble = troubleOf(found.found.value)
-      if (trouble) this.refuseAt(trouble, trail, found.path)
-      const instance = found.found.value !== fn
-      const lines = () => (instance ? [...found.path, `instance of ${fn.name}`] : found.path)
-      return { from: trail, lines, instance }
+  private trailsTo(wanted: Set<Callable>): Map<Callable, Trail> {
+    const trails = new Map<Callable, Trail>()
+    for (const [root, from] of this.roots()) {
+      visitValues(root, (value, path) => {
+        const kind = typeof value === 'function' ? value : nearestClass(value)
+        if (!kind || !wanted.has(kind) || trails.has(kind)) return false
+        const instance = kind !== value
+        const trouble = troubleOf(value)
+        if (trouble) this.refuseAt(trouble, from, path())
+        const lines = () => (instance ? [...path(), `instance of ${kind.name}`] : path())
+        trails.set(kind, { from, lines, instance })
+        return trails.size === wanted.size
+      })
     }
-    return { from: undefined, lines: () => [] }
+    return trails
   }
 
   /** Every captured value with the way to it. */
@@ -481,11 +486,13 @@ export class Walk implements Graph {
   }
 }
 
-/** Whether the class is the nearest one of the value. */
-function isInstance(value: unknown, kind: Callable): boolean {
-  if (typeof value !== 'object' || value === null || types.isProxy(value)) return false
+/** The class of an instance, by its direct prototype. */
+function nearestClass(value: unknown): Callable | undefined {
+  if (typeof value !== 'object' || value === null || types.isProxy(value)) return undefined
   const proto: object | null = Object.getPrototypeOf(value)
-  return proto !== null && Object.getOwnPropertyDescriptor(proto, 'constructor')?.value === kind
+  const made: unknown =
+    proto === null ? undefined : Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
+  return typeof made === 'function' ? made : undefined
 }
 
 /** Whether instances of an entity must not travel, whoever sends them. */

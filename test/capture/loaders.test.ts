@@ -42,6 +42,12 @@ describe('every case of the suite gives the same in a fresh process', () => {
     expect(await differences(shipped)).toEqual({})
   })
 
+  test('corners', async () => {
+    const shipped = await shipSuite(`${FIXTURES}/edge/suite.js`, [])
+    expect(shipped.length).toBeGreaterThanOrEqual(59)
+    expect(await differences(shipped)).toEqual({})
+  })
+
   test('handwritten CommonJS', async () => {
     const shipped = await shipSuite(`${FIXTURES}/commonjs/suite.cjs`, [])
     expect(shipped.length).toBeGreaterThanOrEqual(15)

@@ -76,6 +76,8 @@ export function bundled(entry: { text: string; resolveDir: string; hasImports: b
     platform: 'node',
     write: false,
     logLevel: 'silent',
+    minify: true,
+    keepNames: true,
     banner: { js: "import { createRequire as $c } from 'node:module'; const require = $c(import.meta.url)" },
   })
   return built.outputFiles[0]?.text ?? ''
