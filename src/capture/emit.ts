@@ -155,7 +155,7 @@ class Emitter {
         this.access(name, entity.module)
         return
       case 'named':
-        this.line(`const ${name} = ${entity.expression}`)
+        if (name !== entity.expression) this.line(`const ${name} = ${entity.expression}`)
         return
       case 'bound': {
         const [target, slot] = [names.of(entity.target as Entity), names.of(entity.slot)]

@@ -85,7 +85,11 @@ export class Names {
     const preferred = alias?.preferred ?? entity.preferred
     const sharing = aliases.filter((each) => each.entity === entity && each.preferred === preferred)
     const contexts = [entity, ...sharing].flatMap((each) => this.contexts.get(each) ?? [])
-    const name = this.choose(preferred, contexts)
+    // a global keeps its name; nothing else in the entry gets the name of a global
+    const name =
+      entity.kind === 'named' && GLOBALS.has(entity.expression) && this.fits(entity.expression, contexts)
+        ? entity.expression
+        : this.choose(preferred, contexts)
     this.given.set(entity, name)
     for (const each of sharing) this.given.set(each, name)
   }

@@ -295,7 +295,7 @@ class Name {
   private use(imported: Import, value: unknown): Use {
     const target = resolveImport(imported.specifier, (this.script as Script).dir, this.walk.dir)
     if (target.origin === 'project') this.walk.scripts(this.trail).suggest(target.file)
-    if (target.origin === 'library') return this.module({ target, path: imported.path, form: 'import' })
+    if (target.origin === 'library') return this.library(target, imported.path)
     const { path, form } = imported
     if (path.length > 0) return this.part(this.pathOf(target, path, form, value), value, undefined)
     if (form === 'require') return this.required(target, value)
@@ -307,6 +307,16 @@ class Name {
       const found = this.tryRead(read)
       members.set(member.name, this.part(this.pathOf(target, [member.name], form, found), found, read))
     }
+    return { kind: 'members', members }
+  }
+
+  /** This library: the slot has its own. */
+  private library(target: Target, path: string[]): Use {
+    if (path.length > 0 || !this.isStatic()) return this.module({ target, path, form: 'import' })
+    const members = new Map<string, ModuleUse>()
+    for (const { member } of this.references)
+      if (member)
+        members.set(member.name, this.module({ target, path: [member.name], form: 'import' }, member.name))
     return { kind: 'members', members }
   }
 
