@@ -220,8 +220,12 @@ export class Decoder extends Reader {
         this.props(this.byte(), value, true)
         return value
       }
-      default:
-        return readSpecial(this, tag, undefined)
+      default: {
+        this.#enter()
+        const value = readSpecial(this, tag, undefined)
+        this.#depth--
+        return value
+      }
     }
   }
 
@@ -401,7 +405,10 @@ export class Decoder extends Reader {
       this.props(tag, value, true)
       return value
     }
-    return readSpecial(this, tag, type)
+    this.#enter()
+    const value = readSpecial(this, tag, type)
+    this.#depth--
+    return value
   }
 
   #packed(): unknown {

@@ -92,7 +92,10 @@ const node: fc.Arbitrary<Node> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('array' as const),
       children,
-      holes: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, fc.array(fc.nat(5), { maxLength: 3 })),
+      holes: fc.oneof(
+        { weight: 4, arbitrary: fc.constant<number[]>([]) },
+        fc.array(fc.nat(5), { maxLength: 3 }),
+      ),
       extra: fc.option(fc.tuple(fc.constantFrom('index', 'groups', '-1', '01'), child), {
         nil: undefined,
         freq: 5,
@@ -217,7 +220,7 @@ function hollow(each: Node, made: unknown[]): unknown {
       )
       const other = each.shares === undefined ? undefined : buffers[each.shares % (buffers.length || 1)]
       const buffer = other ?? new Uint8Array(each.buffer).buffer
-      const View = VIEWS[each.type]!
+      const View = VIEWS[each.type] as typeof Uint8Array
       const size = 'BYTES_PER_ELEMENT' in View ? View.BYTES_PER_ELEMENT : 1
       const offset = Math.min(each.offset * size, buffer.byteLength - (buffer.byteLength % size))
       return new View(buffer as ArrayBuffer, offset, Math.floor((buffer.byteLength - offset) / size))
