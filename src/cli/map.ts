@@ -25,6 +25,9 @@ export interface MapCommandOptions extends Partial<OutputOptions> {
   json?: boolean
 }
 
+/** Slots that do not end within this time are left to the end of the process. Milliseconds. */
+const CLOSE_PATIENCE = 2000
+
 /** So many failures are told one by one while the run goes on; the rest are counted. */
 const FAILURES_TOLD = 5
 const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -79,10 +82,20 @@ export async function map(taskPath: string, options: MapCommandOptions): Promise
   reporter.close()
   finished()
   const code = report(stop, run, plan, options, task.name)
-  // Tasks that still run after an interrupt are of no use to anybody.
-  if (stop?.why === 'signal') process.exit(code)
-  await cluster.close()
+  // Tasks that still run after an interrupt are of no use to anybody, nor is a slot that cannot be ended.
+  const closed = stop?.why !== 'signal' && (await endsWithin(cluster.close(), CLOSE_PATIENCE))
+  if (!closed) process.exit(code)
   return code
+}
+
+async function endsWithin(promise: Promise<void>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  const ended = await Promise.race([promise.then(() => true), late])
+  clearTimeout(timer)
+  return ended
 }
 
 function taskOptions(options: MapCommandOptions): TaskOptions {
