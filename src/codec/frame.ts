@@ -68,8 +68,8 @@ export function fromFrame(frame: Uint8Array): Encoded {
   let at = head
   const next = (size: number): number => {
     const start = at
-    if (size > frame.length - at) throw truncated(at + size, frame.length)
-    at = Math.min(start + padded(size), frame.length)
+    if (padded(size) > frame.length - at) throw truncated(at + padded(size), frame.length)
+    at += padded(size)
     return start
   }
   const size = getSize(view, 8)
