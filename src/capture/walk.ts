@@ -23,6 +23,7 @@ import type {
 } from './graph.ts'
 import { handleOptions } from './handles.ts'
 import { Inspector, NoInspector } from './inspector.ts'
+import { runtimeNameOf } from './library.ts'
 import { refuseLexical, resolveNames } from './names.ts'
 import { type Patch, patchesOf } from './patches.ts'
 import type { Trail } from './refuse.ts'
@@ -255,7 +256,8 @@ export class Walk implements Graph {
       const code = codeOf(text)
       if (code.strict) return code
     } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error
+      // a RangeError is a text that is nested too deeply for the parser
+      if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error
     }
     const name = fn.name || '(anonymous)'
     refuse(
@@ -297,6 +299,8 @@ export class Walk implements Graph {
 
   private library(fn: Callable, script: Script, from: Trail | undefined): Entity {
     const target = { origin: 'library', specifier: 'dicomp' } as const
+    const own = runtimeNameOf(fn)
+    if (own) return this.imported(fn, { target, path: [own], form: 'import' }, own, from)
     if (script.parsed()?.exports.has(fn.name))
       return this.imported(fn, { target, path: [fn.name], form: 'import' }, fn.name, from)
     return refuse(

@@ -4,7 +4,16 @@ import { encode } from '../../src/codec/encode.ts'
 import { toFrame } from '../../src/codec/frame.ts'
 import type { Encoded } from '../../src/codec/index.ts'
 import { cases } from './fixtures/suite/suite.ts'
-import { cleanUp, differences, FIXTURES, project, type Shipped, shipSuite } from './support.ts'
+import {
+  bundledProject,
+  cleanUp,
+  compiledProject,
+  differences,
+  FIXTURES,
+  project,
+  type Shipped,
+  shipSuite,
+} from './support.ts'
 
 afterAll(cleanUp)
 const tsx = ['--import', import.meta.resolve('tsx')]
@@ -29,6 +38,23 @@ describe('every case of the suite gives the same in a fresh process', () => {
   test('tsx, CommonJS', async () => {
     const shipped = await shipSuite(`${project('tsx-cjs', 'commonjs')}/suite.ts`, tsx)
     expect(await differences(shipped)).toEqual({})
+  })
+
+  test('tsc, CommonJS', async () => {
+    expect(await differences(await shipSuite(await compiledProject(), []))).toEqual({})
+  })
+
+  test('a bundle of esbuild with packages outside', async () => {
+    expect(await differences(await shipSuite(bundledProject(), []))).toEqual({})
+  })
+
+  test('decorated classes, standard and legacy', async () => {
+    for (const kind of ['standard', 'legacy']) {
+      const dir = `${FIXTURES}/decorators/${kind}`
+      const shipped = await shipSuite(`${dir}/suite.ts`, tsx, { TSX_TSCONFIG_PATH: `${dir}/tsconfig.json` })
+      expect(shipped.length).toBeGreaterThanOrEqual(3)
+      expect(await differences(shipped)).toEqual({})
+    }
   })
 
   test('vitest', async () => {

@@ -78,7 +78,9 @@ export function bundled(entry: { text: string; resolveDir: string; hasImports: b
     logLevel: 'silent',
     minify: true,
     keepNames: true,
-    banner: { js: "import { createRequire as $c } from 'node:module'; const require = $c(import.meta.url)" },
+    banner: {
+      js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url)",
+    },
   })
   return built.outputFiles[0]?.text ?? ''
 }
@@ -86,11 +88,12 @@ export function bundled(entry: { text: string; resolveDir: string; hasImports: b
 /** Runs a program to its end. */
 export function run(
   args: string[],
-  options: { cwd?: string; node?: string } = {},
+  options: { cwd?: string; node?: string; env?: Record<string, string> } = {},
 ): Promise<{ code: number | null; output: string }> {
   return new Promise((resolve, reject) => {
     const child = spawn(options.node ?? process.execPath, args, {
       cwd: options.cwd ?? ROOT,
+      env: { ...process.env, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let output = ''
@@ -102,10 +105,14 @@ export function run(
 }
 
 /** Captures all cases of a suite in a program of its own. */
-export async function shipSuite(suite: string, node: string[]): Promise<Shipped[]> {
+export async function shipSuite(
+  suite: string,
+  node: string[],
+  env: Record<string, string> = {},
+): Promise<Shipped[]> {
   mkdirSync(WORK, { recursive: true })
   const out = join(WORK, `${Math.random().toString(36).slice(2)}.json`)
-  const { code, output } = await run([...node, join(HERE, 'driver.mjs'), suite, out, builtLibrary()])
+  const { code, output } = await run([...node, join(HERE, 'driver.mjs'), suite, out, builtLibrary()], { env })
   if (code !== 0) throw new Error(`the suite ended with ${code}:\n${output}`)
   return JSON.parse(readFileSync(out, 'utf8')) as Shipped[]
 }
@@ -168,6 +175,47 @@ export function project(name: string, type: 'module' | 'commonjs', compile?: 'es
     }
   }
   return dir
+}
+
+/** The suite as one file with packages left outside. */
+export function bundledProject(): string {
+  const outfile = join(WORK, 'bundle', 'suite.js')
+  mkdirSync(dirname(outfile), { recursive: true })
+  writeFileSync(join(WORK, 'bundle', 'package.json'), '{ "type": "module" }')
+  const entryPoints = [join(FIXTURES, 'suite', 'suite.ts')]
+  const packages = 'external'
+  buildSync({
+    entryPoints,
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    packages,
+    sourcemap: true,
+  })
+  return outfile
+}
+
+/** What tsc makes of the suite: CommonJS for Node.js. */
+export async function compiledProject(): Promise<string> {
+  const dir = project('tsc-source', 'commonjs')
+  const out = join(WORK, 'tsc')
+  const tsc = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc')
+  const options = [
+    '--outDir',
+    out,
+    '--target',
+    'es2022',
+    '--module',
+    'nodenext',
+    '--skipLibCheck',
+    '--sourceMap',
+  ]
+  const rewrite = ['--rewriteRelativeImportExtensions', '--noCheck', '--types', 'node', '--ignoreConfig']
+  const { code, output } = await run([tsc, ...options, ...rewrite, join(dir, 'suite.ts')])
+  if (code !== 0) throw new Error(`tsc ended with ${code}:\n${output}`)
+  writeFileSync(join(out, 'package.json'), '{ "type": "commonjs" }')
+  return join(out, 'suite.js')
 }
 
 interface Instance {
