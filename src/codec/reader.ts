@@ -99,37 +99,42 @@ export class Reader {
 
   /** The string that `tag` begins. */
   protected string(tag: number): string {
-    let text: string
-    if (tag < Tag.SHAPED) text = this.#latin1(tag - Tag.SHORT_STRING)
-    else {
-      switch (tag) {
-        case Tag.SEEN_STRING: {
-          const slot = this.byte() | (this.byte() << 8)
-          if (slot >= this.#strings || slot >= STRING_RING)
-            throw this.fail('a string that was not there is named')
-          return this.#recent[slot]!
-        }
-        case Tag.STRING:
-          text = this.#latin1(this.byte())
-          break
-        case Tag.LONG_STRING:
-          text = this.#latin1(this.#size())
-          break
-        case Tag.SHORT_UTF8_STRING:
-          text = this.#utf8(this.byte())
-          break
-        case Tag.UTF8_STRING:
-          text = this.#utf8(this.#size())
-          break
-        case Tag.UTF16_STRING:
-          text = this.#utf16(this.#size())
-          break
-        default:
-          throw this.fail('a string should be here')
-      }
+    if (tag < Tag.SHAPED) {
+      const length = tag - Tag.SHORT_STRING
+      const pos = this.pos
+      if (length > this.end - pos) throw this.fail('the end comes too early')
+      this.pos = pos + length
+      const text = latin1(this.bytes, pos, length)
+      if (length > 2) this.#recent[this.#strings++ & (STRING_RING - 1)] = text
+      return text
     }
+    if (tag === Tag.SEEN_STRING) {
+      const slot = this.byte() | (this.byte() << 8)
+      if (slot >= this.#strings || slot >= STRING_RING) {
+        throw this.fail('a string that was not there is named')
+      }
+      return this.#recent[slot]!
+    }
+    const text = this.#otherString(tag)
     if (text.length > 2) this.#recent[this.#strings++ & (STRING_RING - 1)] = text
     return text
+  }
+
+  #otherString(tag: number): string {
+    switch (tag) {
+      case Tag.STRING:
+        return this.#latin1(this.byte())
+      case Tag.LONG_STRING:
+        return this.#latin1(this.#size())
+      case Tag.SHORT_UTF8_STRING:
+        return this.#utf8(this.byte())
+      case Tag.UTF8_STRING:
+        return this.#utf8(this.#size())
+      case Tag.UTF16_STRING:
+        return this.#utf16(this.#size())
+      default:
+        throw this.fail('a string should be here')
+    }
   }
 
   #size(): number {
