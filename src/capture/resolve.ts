@@ -49,7 +49,7 @@ export function resolveImport(specifier: string, from: string, root: string): Ta
   if (isBuiltin(specifier)) {
     return { origin: 'builtin', specifier: specifier.startsWith('node:') ? specifier : `node:${specifier}` }
   }
-  const clean = specifier.replace(/^\/@fs\//, '/').replace(/[?#].*$/, '')
+  const clean = specifier.replace(/^\/@fs\//, '/').replace(/(?<=.)[?#].*$/, '')
   if (/^(\.{1,2}(\/|$)|\/|file:)/.test(clean) || isAbsolute(clean)) {
     const path = clean.startsWith('file:') ? pathOf(clean) : resolvePath(from, clean)
     const file = existing(path) ?? (clean.startsWith('/') ? existing(join(viteRoot(), clean)) : undefined)
@@ -57,8 +57,16 @@ export function resolveImport(specifier: string, from: string, root: string): Ta
     return fileTarget(file, root)
   }
   if (specifier === home().name || specifier === 'dicomp') return { origin: 'library', specifier: 'dicomp' }
-  const owner = packageDir(clean, from)
   const file = locate(clean, from)
+  if (clean.startsWith('#')) {
+    // a name of the package's own `imports`, which says nothing in another package
+    const here = from === root || file === undefined || packageScope(from) === packageScope(root)
+    const origin = file !== undefined && inPackage(file) ? 'package' : 'project'
+    return here
+      ? { origin, specifier: clean, ...(file === undefined ? {} : { file }) }
+      : fileTarget(file, root)
+  }
+  const owner = packageDir(clean, from)
   if (file !== undefined && isLibrary(file)) return { origin: 'library', specifier: 'dicomp' }
   const origin = owner === undefined || (file !== undefined && !inPackage(file)) ? 'project' : 'package'
   const same = owner === undefined || from === root || packageDir(clean, root) === owner
@@ -149,6 +157,13 @@ function locate(specifier: string, from: string): string | undefined {
     return createRequire(join(from, 'x.js')).resolve(specifier)
   } catch {
     return undefined
+  }
+}
+
+/** Directory of the package that a directory is part of. */
+function packageScope(from: string): string {
+  for (let dir = from; ; dir = dirname(dir)) {
+    if (existsSync(join(dir, 'package.json')) || dirname(dir) === dir) return dir
   }
 }
 
