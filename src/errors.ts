@@ -166,9 +166,10 @@ export class SlotCrashedError extends DicompError {
 /** The slot ran out of memory while it ran the task. `limit` is in bytes, where one was set. */
 export class OutOfMemoryError extends DicompError {
   readonly limit: number | undefined
-  constructor(message: string, limit?: number) {
+  constructor(message: string, limit?: number, cause?: unknown) {
     super('DICOMP_E_OUT_OF_MEMORY', message, {
       fix: 'raise the limit with .with({ memory }), or let one task hold less at a time',
+      ...(cause === undefined ? {} : { cause }),
     })
     this.limit = limit
   }

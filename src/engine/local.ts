@@ -4,13 +4,15 @@
  */
 import { Scheduler } from '../core/scheduler.ts'
 import type { Action, Chunk, Event } from '../core/state.ts'
-import { ClosedError, OutOfMemoryError, SlotCrashedError, TaskTimeoutError } from '../errors.ts'
+import { ClosedError, TaskTimeoutError } from '../errors.ts'
+import { endGuard } from '../slot/guard.ts'
 import { spawnProcess } from '../slot/process.ts'
 import type { DoneMessage, FromSlot, SlotKind } from '../slot/protocol.ts'
 import type { Exit, Slot } from '../slot/slot.ts'
 import { spawnThread } from '../slot/thread.ts'
 import { givenBuffers, ownBuffers, payloadBytes } from '../slot/wire.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from './engine.ts'
+import { lossError } from './loss.ts'
 import { NestedJobs } from './nested.ts'
 
 /** How often slots that idle are looked for, milliseconds. */
@@ -42,6 +44,9 @@ export class LocalEngine implements Engine {
   /** Why each slot died, until its tasks are settled. */
   readonly #exits = new Map<number, Exit & { label: string }>()
   readonly #exiting = new Set<Promise<void>>()
+  readonly #later = new Set<NodeJS.Timeout>()
+  /** Chunks that were told to stop and have not ended yet: what they print still belongs to their job. */
+  readonly #ending = new Map<number, Chunk>()
   #keepAlive: NodeJS.Timeout | undefined
   #open = 0
   #nextJob = 1
@@ -88,6 +93,7 @@ export class LocalEngine implements Engine {
     }
   }
 
+  /** Resolves when nothing is left: no thread, no process, no timer. */
   async close(): Promise<void> {
     this.#closed = true
     for (const job of [...this.#jobs.values()]) {
@@ -98,11 +104,15 @@ export class LocalEngine implements Engine {
       job.client.lost(0, Infinity, new ClosedError())
     }
     for (const { slot } of this.#slots.values()) slot.kill()
-    for (const timer of this.#timers.values()) clearTimeout(timer)
+    for (const timer of [...this.#timers.values(), ...this.#later]) clearTimeout(timer)
+    this.#timers.clear()
+    this.#later.clear()
     // Slots do not keep the program alive, but whoever awaits this must see it end.
     const alive = setInterval(() => {}, 1000)
     await Promise.all(this.#exiting)
+    await endGuard()
     clearInterval(alive)
+    clearInterval(this.#keepAlive)
   }
 
   #pool(kind: SlotKind): string {
@@ -120,11 +130,14 @@ export class LocalEngine implements Engine {
   #act(action: Action): void {
     switch (action.type) {
       case 'start':
-        return this.#start(action.slot, action.pool)
+        // What is lost to closing leaves room for slots that nobody needs any more.
+        if (!this.#closed) this.#start(action.slot, action.pool)
+        return
       case 'send':
         return this.#send(action.chunk)
       case 'abort':
         this.#chunks.delete(action.chunk.id)
+        this.#ending.set(action.chunk.id, action.chunk)
         this.#endTimer(action.chunk.id)
         return this.#toSlot(action.chunk.slot.id, {
           type: 'abort',
@@ -140,7 +153,11 @@ export class LocalEngine implements Engine {
       case 'lost':
         return this.#lost(action)
       case 'later': {
-        setTimeout(() => this.#handle(action.event), action.ms).unref()
+        const timer = setTimeout(() => {
+          this.#later.delete(timer)
+          this.#handle(action.event)
+        }, action.ms).unref()
+        this.#later.add(timer)
       }
     }
   }
@@ -179,22 +196,7 @@ export class LocalEngine implements Engine {
     if (!job) return
     this.#count(job, -action.count)
     const exit = this.#exits.get(action.slot)
-    const where = exit?.label ?? 'its slot'
-    const name = `'${job.spec.name}'`
-    if (action.cause === 'memory') {
-      const limit = job.spec.pool.memory
-      const error = new OutOfMemoryError(
-        `Task ${action.start} of ${name} ran out of memory in ${where}`,
-        limit,
-      )
-      return job.client.lost(action.start, action.count, error)
-    }
-    const how = exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.exitCode ?? 'unknown'}`
-    const what =
-      action.cause === 'start'
-        ? `No slot could be started for ${name}: ${where} ended with ${how}`
-        : `Task ${action.start} of ${name} killed ${action.kills} slot(s); the last, ${where}, ended with ${how}`
-    job.client.lost(action.start, action.count, new SlotCrashedError(what, exit ?? {}, exit?.cause))
+    job.client.lost(action.start, action.count, lossError(action, job.spec, exit))
   }
 
   // ---- slots ------------------------------------------------------------------------------------------
@@ -205,7 +207,7 @@ export class LocalEngine implements Engine {
     let gone = (): void => {}
     const exiting = new Promise<void>((resolve) => (gone = resolve))
     this.#exiting.add(exiting)
-    const slot = spawn(id, kind, {
+    const slot = spawn(id, kind, this.slots, {
       message: (message) => this.#receive(id, message),
       exited: (exit) => {
         this.#slots.get(id)?.nested.end()
@@ -213,6 +215,7 @@ export class LocalEngine implements Engine {
         this.#exits.set(id, { ...exit, label: slot.label })
         this.#handle({ type: 'died', slot: id, memory: exit.memory })
         this.#exits.delete(id)
+        for (const [key, chunk] of this.#ending) if (chunk.slot.id === id) this.#ending.delete(key)
         this.#exiting.delete(exiting)
         gone()
       },
@@ -241,7 +244,8 @@ export class LocalEngine implements Engine {
       case 'log': {
         const { client, index } = this.#task(message)
         if (client) return client.log(index, message.stream, message.text)
-        process[message.stream].write(message.text)
+        // Printed between tasks, by code that some task left behind. That of a cancelled job nobody wants.
+        if (message.chunk === 0) process[message.stream].write(message.text)
         return
       }
       case 'progress': {
@@ -256,6 +260,7 @@ export class LocalEngine implements Engine {
     const job = chunk && this.#jobs.get(chunk.job.spec.id)
     if (message.last) this.#endTimer(message.chunk)
     if (message.last) this.#chunks.delete(message.chunk)
+    if (message.last) this.#ending.delete(message.chunk)
     const { count, last, ms, payload } = message
     // First the next chunk goes out, then this one's results are unpacked: the slot does not wait for us.
     if (job) this.#count(job, -count)
@@ -301,7 +306,7 @@ export class LocalEngine implements Engine {
   }
 
   #task(at: { chunk: number; offset: number }): { client: JobClient | undefined; index: number } {
-    const chunk = this.#chunks.get(at.chunk)
+    const chunk = this.#chunks.get(at.chunk) ?? this.#ending.get(at.chunk)
     const job = chunk && this.#jobs.get(chunk.job.spec.id)
     return { client: job?.client, index: (chunk?.start ?? 0) + at.offset }
   }

@@ -2,17 +2,15 @@
  * Runs chunks, one task after the other. Between tasks it looks at the clock now and then: every few
  * milliseconds it reports what is done, lets messages in, and stops if the rest was asked back or aborted.
  */
-import { decode, type Encoded, encodeList, packNumbers } from '../codec/index.ts'
 import { CancelledError, LoadError } from '../errors.ts'
 import type { Payload, RunMessage } from '../slot/protocol.ts'
 import { leaveTask, runInTask, type TaskContext } from './context.ts'
 import type { Port } from './port.ts'
 import type { LoadedProgram, Programs } from './programs.ts'
+import { decodePayload, encodeResults } from './results.ts'
 
 /** Milliseconds of tasks between two looks at the mailbox. */
 const SLICE_MS = 3
-/** Up to this many numbers travel faster as a plain array than as a buffer of their own. */
-const FEW_NUMBERS = 32
 
 type Pause = PromiseLike<unknown> | 'look' | 'over'
 
@@ -310,7 +308,7 @@ export class Executor {
           kind: 'f64',
           values: count === numbers.length ? numbers : numbers.slice(chunk.reported, chunk.next),
         }
-      : encodeResults(results, failed, program, this.#port.isolation === 'thread')
+      : encodeResults(results, failed, program, this.#port)
     this.#port.send({
       type: 'done',
       chunk: chunk.run.chunk,
@@ -339,33 +337,4 @@ function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (
     value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function'
   )
-}
-
-function decodePayload(payload: Payload, program: LoadedProgram): ArrayLike<unknown> {
-  const options = { entities: program.entities }
-  if (payload.kind === 'f64') return payload.values
-  if (payload.lists.length === 1) return decode(payload.lists[0] as Encoded, options) as unknown[]
-  return payload.lists.flatMap((list) => decode(list, options) as unknown[])
-}
-
-/** Results that cannot travel become errors of their own task; their neighbours are not affected. */
-function encodeResults(
-  results: unknown[],
-  failed: number[],
-  program: LoadedProgram | undefined,
-  shared: boolean,
-): Payload {
-  if (failed.length === 0) {
-    const numbers = packNumbers(results, 0, results.length)
-    if (numbers)
-      return { kind: 'f64', values: results.length <= FEW_NUMBERS ? (results as number[]) : numbers }
-  }
-  const options = { path: 'result', shared, ...(program ? { entities: program.entities } : {}) }
-  const { encoded, failed: refused } = encodeList(results, options)
-  if (refused.length === 0) return { kind: 'any', lists: [encoded] }
-  for (const { index, error } of refused) {
-    results[index] = error
-    if (!failed.includes(index)) failed.push(index)
-  }
-  return { kind: 'any', lists: [encodeList(results, options).encoded] }
 }

@@ -1,13 +1,13 @@
 /** The file that runs inside a slot: it loads code, runs chunks and reports. */
 import { isMainThread } from 'node:worker_threads'
 import { Executor } from './executor.ts'
+import { sayLastWords } from './last-words.ts'
 import { NestedEngine } from './nested.ts'
 import { captureOutput } from './output.ts'
 import { type Port, threadPort } from './port.ts'
 import { processPort } from './process-port.ts'
 import { Programs } from './programs.ts'
 import { installRuntime } from './runtime.ts'
-import { interceptSignals } from './signals.ts'
 
 const wire: Port = isMainThread ? processPort() : threadPort()
 const output = captureOutput(wire)
@@ -19,7 +19,7 @@ const port: Port = {
     wire.send(message)
   },
 }
-if (!isMainThread) interceptSignals(port)
+sayLastWords(port, output.flush)
 const programs = new Programs()
 const executor = new Executor(port, programs)
 const nested = new NestedEngine(port, executor)

@@ -1,19 +1,29 @@
 /** The slot's end of the socket to its owner: file descriptor 3, frames with a length in front. */
+import { writevSync } from 'node:fs'
 import { Socket } from 'node:net'
-import { frames, writeFrame } from '../slot/frames.ts'
-import type { ToSlot } from '../slot/protocol.ts'
-import { fromWire, toWire } from '../slot/wire.ts'
+import { framed, frames, LARGEST_PAYLOAD } from '../slot/frames.ts'
+import type { FromSlot, ToSlot } from '../slot/protocol.ts'
+import { fromWire, payloadBytes, toWire } from '../slot/wire.ts'
 import type { Port } from './port.ts'
 
+const WIRE = 3
+/** Longest pause, in milliseconds, before another try to write while the owner is slow to read. */
+const LONGEST_PAUSE_MS = 5
+
 export function processPort(): Port {
-  const socket = new Socket({ fd: 3, readable: true, writable: true })
+  const socket = new Socket({ fd: WIRE, readable: true, writable: true })
   // Without its owner a slot has nothing to do.
   const leave = (): void => process.exit(0)
   socket.on('end', leave).on('error', leave)
+  // Written at once and not through the stream, which would keep what the kernel does not take until the task lets
+  // the event loop run, and lose it when the task crashes. (Windows has no such files.)
+  const write = process.platform === 'win32' ? writeTo(socket) : writeNow
   return {
     isolation: 'process',
-    send(message) {
-      writeFrame(socket, toWire(message))
+    memory: Number(process.argv[2]) || undefined,
+    room: (results) => payloadBytes(results) < LARGEST_PAYLOAD,
+    send(message: FromSlot) {
+      write(framed(toWire(message)))
     },
     listen(receive) {
       socket.on(
@@ -21,8 +31,43 @@ export function processPort(): Port {
         frames((wire) => receive(fromWire(wire) as ToSlot)),
       )
     },
-    close() {
-      socket.end(leave)
-    },
+    close: leave,
   }
+}
+
+function writeTo(socket: Socket): (parts: Uint8Array[]) => void {
+  return (parts) => {
+    socket.cork()
+    for (const part of parts) socket.write(part)
+    socket.uncork()
+  }
+}
+
+const sleeper = new Int32Array(new SharedArrayBuffer(4))
+
+/** Returns when the kernel has all of it. */
+function writeNow(parts: Uint8Array[]): void {
+  let rest = parts
+  let pause = 0.02
+  while (rest.length > 0) {
+    try {
+      rest = after(rest, writevSync(WIRE, rest))
+      pause = 0.02
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EAGAIN' && code !== 'EINTR') process.exit(0)
+      Atomics.wait(sleeper, 0, 0, pause)
+      pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
+    }
+  }
+}
+
+/** What is left of `parts` after their first `written` bytes. */
+function after(parts: Uint8Array[], written: number): Uint8Array[] {
+  for (let at = 0; at < parts.length; at++) {
+    const part = parts[at] as Uint8Array
+    if (written < part.byteLength) return [part.subarray(written), ...parts.slice(at + 1)]
+    written -= part.byteLength
+  }
+  return []
 }

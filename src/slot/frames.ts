@@ -1,54 +1,71 @@
-/** Messages on a byte stream: a 32-bit length (little endian), then an encoded value. */
-import type { Writable } from 'node:stream'
-import { decode, encode, fromFrame, toFrame } from '../codec/index.ts'
+/**
+ * Messages on a byte stream: a header of two 32-bit numbers (little endian), the length and the same mixed with a
+ * constant, then an encoded value. The second number tells damage before anybody waits for a gigabyte that never comes.
+ */
+import { decode, encode, frameParts, fromFrame } from '../codec/index.ts'
+import { DecodeError } from '../errors.ts'
 
-const HEADER = 4
+const HEADER = 8
+const MIX = 0x44436d70
+/** Longest message, bytes. More is not written, and taken for damage when it is read. */
+const MAX_FRAME = 2 ** 31 - 1
+/** Bytes of values that fit a message. */
+export const LARGEST_PAYLOAD: number = MAX_FRAME - 65_536
 
-export function writeFrame(stream: Writable, message: unknown): void {
-  const body = toFrame(encode(message))
-  const header = Buffer.allocUnsafe(HEADER)
-  header.writeUInt32LE(body.byteLength)
-  stream.cork()
-  stream.write(header)
-  stream.write(body)
-  stream.uncork()
+/** Parts of a message up to this many bytes are joined: one copy is cheaper than one more buffer for the kernel. */
+const JOINED = 16_384
+
+/** A message as the parts that have to be written one behind the other. Large buffers in it are not copied. */
+export function framed(message: unknown): Uint8Array[] {
+  const parts = frameParts(encode(message))
+  let size = 0
+  for (const part of parts) size += part.byteLength
+  const head = new Uint8Array(HEADER + (size <= JOINED ? size : 0))
+  const view = new DataView(head.buffer)
+  view.setUint32(0, size, true)
+  view.setUint32(4, (size ^ MIX) >>> 0, true)
+  if (size > JOINED) return [head, ...parts]
+  let at = HEADER
+  for (const part of parts) {
+    head.set(part, at)
+    at += part.byteLength
+  }
+  return [head]
 }
 
-/** A listener for a stream's 'data' that calls `receive` with each whole message. */
-export function frames(receive: (message: unknown) => void): (data: Buffer) => void {
-  const parts: Buffer[] = []
-  let have = 0
-  let need = HEADER
-  let inBody = false
+/**
+ * A listener for a stream's 'data' that calls `receive` with each whole message.
+ * @throws DecodeError (the listener) when the bytes are no messages
+ */
+export function frames(receive: (message: unknown) => void): (data: Uint8Array) => void {
+  const header = new Uint8Array(HEADER)
+  // A plain Uint8Array on a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
+  let target = header
+  let filled = 0
 
-  const take = (): Buffer => {
-    // Copied into a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
-    const whole = Buffer.from(new ArrayBuffer(need))
-    let filled = 0
-    while (filled < need) {
-      const part = parts[0] as Buffer
-      const used = part.copy(whole, filled, 0, need - filled)
-      filled += used
-      if (used === part.length) parts.shift()
-      else parts[0] = part.subarray(used)
+  const whole = (): void => {
+    const full = target
+    filled = 0
+    if (full === header) {
+      const view = new DataView(header.buffer)
+      const size = view.getUint32(0, true)
+      if (size > MAX_FRAME || size === 0 || view.getUint32(4, true) !== (size ^ MIX) >>> 0)
+        throw new DecodeError('What came over the connection of a slot is no message')
+      target = new Uint8Array(size)
+    } else {
+      target = header
+      receive(decode(fromFrame(full)))
     }
-    have -= need
-    return whole
   }
 
   return (data) => {
-    parts.push(data)
-    have += data.length
-    while (have >= need) {
-      const whole = take()
-      if (inBody) {
-        need = HEADER
-        inBody = false
-        receive(decode(fromFrame(whole)))
-      } else {
-        need = whole.readUInt32LE()
-        inBody = true
-      }
+    let at = 0
+    while (at < data.length) {
+      const used = Math.min(target.length - filled, data.length - at)
+      target.set(data.subarray(at, at + used), filled)
+      at += used
+      filled += used
+      if (filled === target.length) whole()
     }
   }
 }

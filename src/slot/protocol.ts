@@ -83,6 +83,8 @@ export type FromSlot =
   | { type: 'nested'; message: NestedFromSlot }
   /** A task asked its slot to end with a signal (in a thread a real one would end the whole program). */
   | { type: 'signal'; signal: string }
+  /** An error that nobody caught, encoded; the slot ends. */
+  | { type: 'uncaught'; error: Encoded }
 
 /** Results of consecutive tasks, on their way to who submitted them. */
 export interface Delivery {

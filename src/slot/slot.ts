@@ -26,7 +26,11 @@ export interface Exit extends SlotExit {
   cause?: unknown
 }
 
-/** Bytes of stderr that are kept for the error message of a crash. */
-export const STDERR_TAIL = 4096
+/** Characters of stderr that are kept for the error message of a crash. */
+const STDERR_TAIL = 4096
 
-export type SpawnSlot = (id: number, kind: SlotKind, events: SlotEvents) => Slot
+/** `tail` and what was printed after it, cut to the end that is kept. */
+export const tailOf = (tail: string, text: string): string => (tail + text).slice(-STDERR_TAIL)
+
+/** @param slots how many slots share this computer's memory */
+export type SpawnSlot = (id: number, kind: SlotKind, slots: number, events: SlotEvents) => Slot

@@ -63,6 +63,23 @@ export function fromWire(wire: unknown): Message {
   } satisfies DoneMessage
 }
 
+/** Whether something that came out of a slot is a message: code in it may write to the same port. */
+export function isFromSlot(wire: unknown): boolean {
+  if (Array.isArray(wire)) return wire[0] === DONE && typeof wire[1] === 'number'
+  return typeof wire === 'object' && wire !== null && FROM_SLOT.has((wire as { type?: unknown }).type)
+}
+
+const FROM_SLOT: ReadonlySet<unknown> = new Set<Exclude<FromSlot['type'], 'done'>>([
+  'ready',
+  'begun',
+  'waiting',
+  'log',
+  'progress',
+  'nested',
+  'signal',
+  'uncaught',
+])
+
 function fields(payload: Payload): [number, unknown] {
   if (payload.kind === 'f64') return [0, payload.values]
   return [1, payload.lists.map((list) => [list.bytes, list.attachments])]

@@ -1,0 +1,90 @@
+/** How much memory a slot may use, and how we notice that it uses more. See docs/isolation.md. */
+import { readFileSync } from 'node:fs'
+import { totalmem } from 'node:os'
+
+const MB = 2 ** 20
+/** Part of the computer's memory that the heaps of all slots may fill together when no limit is set. */
+const SHARE = 0.75
+const SMALLEST_HEAP = 256 * MB
+/** What Node.js itself, the code and garbage take in a process beside the values of tasks. */
+const RUNTIME = 96 * MB
+/** Private memory that a process reserves and hardly touches: stacks, compiled code, young generations. */
+const RESERVED = 288 * MB
+const WATCH_MS = 100
+
+/** Largest JavaScript heap of a slot, in MiB. @param slots how many share the computer */
+export function heapMegabytes(memory: number | undefined, slots: number): number {
+  if (memory !== undefined) return Math.max(8, Math.ceil(memory / MB))
+  return Math.ceil(Math.max(SMALLEST_HEAP, (availableMemory() * SHARE) / slots) / MB)
+}
+
+/** Most private memory of a process with this limit, in KiB, for the operating system to enforce. */
+export const dataKilobytes = (memory: number): number => Math.ceil((memory + RESERVED) / 1024)
+
+/** Resident memory, in bytes, at which a process with this limit is killed. */
+export const residentLimit = (memory: number): number => memory + RUNTIME
+
+/** A container may have less than the computer. */
+function availableMemory(): number {
+  const limit = process.constrainedMemory?.()
+  return limit ? Math.min(limit, totalmem()) : totalmem()
+}
+
+/** Whether the last words of a process on stderr are those of V8 out of memory. */
+export function diedOfMemory(stderrTail: string): boolean {
+  return /heap out of memory|Fatal process out of memory|FATAL ERROR: .*Allocation failed|OOM error in V8|std::bad_alloc/.test(
+    stderrTail,
+  )
+}
+
+/** Resident memory of a process in bytes; undefined where the system does not tell. */
+export function residentBytes(pid: number): number | undefined {
+  try {
+    const kilobytes = /VmRSS:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
+  } catch {
+    return undefined
+  }
+}
+
+/** Looks at a slot's memory ten times a second while it is busy. */
+export class MemoryWatch {
+  readonly #limit: number
+  readonly #read: () => number | undefined | Promise<number | undefined>
+  readonly #exceeded: (bytes: number) => void
+  #busy = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(
+    limit: number,
+    read: () => number | undefined | Promise<number | undefined>,
+    exceeded: (bytes: number) => void,
+  ) {
+    this.#limit = limit
+    this.#read = read
+    this.#exceeded = exceeded
+  }
+
+  begin(): void {
+    this.#busy++
+    this.#timer ??= setInterval(() => this.#look(), WATCH_MS).unref()
+  }
+
+  end(): void {
+    this.#busy--
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  async #look(): Promise<void> {
+    // Stopped here and not in `end`, so that chunk after chunk does not mean timer after timer.
+    if (this.#busy <= 0) return this.stop()
+    const bytes = await this.#read()
+    if (bytes === undefined || bytes <= this.#limit || !this.#timer) return
+    this.stop()
+    this.#exceeded(bytes)
+  }
+}
