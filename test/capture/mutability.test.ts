@@ -2,12 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { capture } from '../../src/capture/capture.ts'
+import { Programs } from '../../src/capture/program.ts'
 import { decode } from '../../src/codec/decode.ts'
 import type { Encoded } from '../../src/codec/index.ts'
 import { EncodeError } from '../../src/errors.ts'
-import { builtLibrary, cleanUp, instantiate, project, run, shipSuite, WORK } from './support.ts'
+import { builtLibrary, cleanUp, instantiate, lookup, project, run, shipSuite, WORK } from './support.ts'
 
 afterAll(cleanUp)
+process.env.DICOMP_CACHE_DIR = `${WORK}/cache`
 
 const fixed = 3
 const config = { url: 'a', list: [1] as unknown[] }
@@ -106,6 +108,26 @@ describe('the values as they are now', () => {
     expect(two.entry.text).toBe(one.entry.text)
     expect([firstOf(one.env), firstOf(two.env)]).toEqual([changing - 1, changing])
   })
+})
+
+test('programs: changed values, new functions and changed variables all reach the next call', async () => {
+  const list: unknown[] = [1]
+  const fn = () => list.map((each) => (typeof each === 'function' ? each() : each))
+  const programs = new Programs((each) => capture(each))
+  const result = async () => {
+    const { bundle, env } = await programs.prepare(fn)
+    const module = (await import(/* @vite-ignore */ bundle.file)) as {
+      default: (decode: unknown) => { fn: () => unknown }
+    }
+    return module.default((all: never[]) => decode(env, { entities: lookup(all) })).fn()
+  }
+  expect(await result()).toEqual([1])
+  list.push(2)
+  expect(await result()).toEqual([1, 2])
+  list.push(() => list.length)
+  expect(await result()).toEqual([1, 2, 3])
+  list.push(new Promise(() => {}))
+  await expect(result()).rejects.toThrow(/the value is a Promise[\s\S]*captures 'list'[\s\S]*\[3\]/)
 })
 
 test('imports: constants of the project are fixed, variables are not', async () => {
