@@ -1,5 +1,6 @@
 /** A live function value → code and captured values that another process can run. */
 import { encode } from '../codec/encode.ts'
+import { EncodeError } from '../errors.ts'
 import type { Callable } from './ast.ts'
 import { emit } from './emit.ts'
 import { mapOf } from './map.ts'
@@ -14,7 +15,7 @@ export interface CaptureOptions {
 
 /**
  * Takes a snapshot of a function: its code, the code of everything that it uses, and the values of the variables
- * that it closes over. Synchronous. Nothing is executed, except getters of plain objects among the values.
+ * that it closes over. Synchronous. Nothing of the program is executed, except `[pack]` of instances.
  *
  * @throws CaptureError when something that it needs cannot travel; `path` is the way there, `reason` the row of the
  * catalogue in docs/capture.md
@@ -43,8 +44,17 @@ export function capture(fn: Callable, options: CaptureOptions = {}): Captured {
     env,
     entities: { indexOf: (each) => open.get(each), at },
     mutability: walk.change,
-    encodeEnv: () =>
-      encode(walk.environment(), { path: 'env', entities: { indexOf: (each) => all.get(each), at } }),
+    encodeEnv: () => {
+      const onDefined = () => {
+        throw new EncodeError(
+          'env',
+          'there is an accessor in it that was not there before',
+          'capture it again',
+        )
+      }
+      const entities = { indexOf: (each: Callable) => all.get(each), at }
+      return encode(walk.environment(), { path: 'env', entities, onDefined })
+    },
     warnings: walk.warnings,
   }
 }

@@ -90,7 +90,7 @@ class Emitter {
     this.line(`let ${patches}`)
     this.line(`;[[${values}], ${patches}] = ${decode}(${entities})`)
     this.line(
-      `for (const [${e}, ${p}, ${k}, ${f}, ${v}] of ${patches}) Object.defineProperty(${p} ? ${entities}[${e}].prototype : ${entities}[${e}], ${k}, ` +
+      `for (const [${e}, ${p}, ${k}, ${f}, ${v}] of ${patches}) Object.defineProperty(${p} ? ${entities}[${e}].prototype : typeof ${e} === 'number' ? ${entities}[${e}] : ${e}, ${k}, ` +
         `{ ...(${f} & 8 ? { get: ${v}[0], set: ${v}[1] } : { value: ${v}, writable: (${f} & 1) > 0 }), enumerable: (${f} & 2) > 0, configurable: (${f} & 4) > 0 })`,
     )
     for (const entity of this.codes) {

@@ -1,16 +1,24 @@
 /**
  * What was done to a function or class after its text: properties of functions, live values of static fields,
- * methods that were replaced (decorators that a compiler lowered, mixins). They travel as data, beside the values.
+ * methods that were replaced (decorators that a compiler lowered, mixins). And accessors and hidden properties of
+ * plain objects, which the codec leaves alone. They travel as data, beside the values.
  */
 import type { Callable, Node } from './ast.ts'
 import type { Code } from './freevars.ts'
 import type { CodeEntity, Entity } from './graph.ts'
 
 /**
- * `[entity, place, key, flags, value]`. Place: 0 the function itself, 1 its prototype. Flags: 1 writable,
- * 2 enumerable, 4 configurable, 8 an accessor, whose value is `[get, set]`.
+ * `[target, place, key, flags, value]`. Target: the index of an entity, or an object among the values. Place: 0 the
+ * target itself, 1 its prototype. Flags: 1 writable, 2 enumerable, 4 configurable, 8 an accessor, whose value is
+ * `[get, set]`.
  */
-export type Patch = [entity: number, place: 0 | 1, key: string | symbol, flags: number, value: unknown]
+export type Patch = [
+  target: number | object,
+  place: 0 | 1,
+  key: string | symbol,
+  flags: number,
+  value: unknown,
+]
 
 const NATURAL = new Set<string | symbol>(['length', 'name', 'prototype', 'arguments', 'caller'])
 
@@ -33,15 +41,28 @@ function propertiesOf(entity: CodeEntity, object: object, place: 0 | 1): Patch[]
     }
     const property = Object.getOwnPropertyDescriptor(object, key)
     if (!property || isWritten(entity, property) || isUniqueSymbol(key)) continue
-    const flags =
-      (property.writable ? 1 : 0) |
-      (property.enumerable ? 2 : 0) |
-      (property.configurable ? 4 : 0) |
-      ('value' in property ? 0 : 8)
-    const value: unknown = 'value' in property ? property.value : [property.get, property.set]
-    patches.push([entity.index, place, key, flags, value])
+    patches.push([entity.index, place, key, ...contentOf(property)])
   }
   return patches
+}
+
+/** The accessors of a plain object, and the properties that are not enumerable. */
+export function definedOf(object: object): Patch[] {
+  return Reflect.ownKeys(object).flatMap((key): Patch[] => {
+    const property = Object.getOwnPropertyDescriptor(object, key)
+    if (!property || ('value' in property && property.enumerable) || isUniqueSymbol(key)) return []
+    return [[object, 0, key, ...contentOf(property)]]
+  })
+}
+
+function contentOf(property: PropertyDescriptor): [flags: number, value: unknown] {
+  const isValue = 'value' in property
+  const flags =
+    (property.writable ? 1 : 0) |
+    (property.enumerable ? 2 : 0) |
+    (property.configurable ? 4 : 0) |
+    (isValue ? 0 : 8)
+  return [flags, isValue ? property.value : [property.get, property.set]]
 }
 
 /** Whether a member is there because the class text defines it as a method or accessor. */

@@ -3,6 +3,7 @@
  * is captured when it is first submitted; after that only what can have changed is looked at again.
  */
 import type { Encoded, Entities } from '../codec/index.ts'
+import { EncodeError } from '../errors.ts'
 import { bundle as bundleEntry } from './bundle.ts'
 import { moduleEntry, moduleTaskName } from './module.ts'
 import type { Bundle, Captured, CaptureWarning, Entry } from './types.ts'
@@ -80,8 +81,10 @@ export class Programs<Site = unknown> {
 
   #prepare(fn: Function, site: Site | undefined): Program | Promise<Program> {
     const kept = this.#kept.get(fn)
-    if (kept?.captured.mutability === 'values')
-      return this.#again(kept, kept.captured, kept.captured.encodeEnv())
+    if (kept?.captured.mutability === 'values') {
+      const env = valuesAgain(kept.captured)
+      if (env) return this.#again(kept, kept.captured, env)
+    }
     const first = this.#first.get(fn)
     if (first) return first
 
@@ -128,6 +131,16 @@ export class Programs<Site = unknown> {
       kept.captured = captured
     }
     return kept.program
+  }
+}
+
+/** Undefined when the values have come to hold something that the code does not know, such as another function. */
+function valuesAgain(captured: Captured): Encoded | undefined {
+  try {
+    return captured.encodeEnv()
+  } catch (error) {
+    if (error instanceof EncodeError) return undefined
+    throw error
   }
 }
 

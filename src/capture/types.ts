@@ -15,7 +15,10 @@ export interface Captured {
   entities: Entities
   /** How much may differ at the next call of the same function value; see `Program.current` in program.ts. */
   mutability: 'fixed' | 'values' | 'bindings'
-  /** Encodes the captured values again, when `mutability` is 'values'. */
+  /**
+   * Encodes the captured values again, when `mutability` is 'values'.
+   * @throws {EncodeError} when a function is among them that was not there before: then all has to be captured again.
+   */
   encodeEnv(): Encoded
   warnings: CaptureWarning[]
 }

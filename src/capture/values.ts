@@ -24,7 +24,10 @@ function* children(value: object): Generator<[string, unknown]> {
   if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return
   for (const key of Reflect.ownKeys(value)) {
     const descriptor = Object.getOwnPropertyDescriptor(value, key)
-    if (descriptor && 'value' in descriptor) yield [keyLabel(key, Array.isArray(value)), descriptor.value]
+    if (!descriptor) continue
+    const label = keyLabel(key, Array.isArray(value))
+    if ('value' in descriptor) yield [label, descriptor.value]
+    else for (const each of [descriptor.get, descriptor.set]) if (each) yield [label, each]
   }
 }
 

@@ -25,7 +25,7 @@ import { handleOptions } from './handles.ts'
 import { Inspector, NoInspector } from './inspector.ts'
 import { runtimeNameOf } from './library.ts'
 import { refuseLexical, resolveNames } from './names.ts'
-import { type Patch, patchesOf } from './patches.ts'
+import { definedOf, type Patch, patchesOf } from './patches.ts'
 import type { Trail } from './refuse.ts'
 import { refuse } from './refuse.ts'
 import { fileTarget, isLibrary, loadedExports } from './resolve.ts'
@@ -49,6 +49,8 @@ export class Walk implements Graph {
   change: Change = 'fixed'
   private readonly memo = new Map<Callable, Entity>()
   private readonly queue: Entity[] = []
+  /** Plain objects among the values that have accessors or hidden properties. */
+  private readonly objects = new Set<object>()
   private readonly site: string | undefined
   private session: Inspector | undefined
   private finder: Scripts | undefined
@@ -69,10 +71,11 @@ export class Walk implements Graph {
       this.root = this.entity(this.rootFn, undefined)
       for (;;) {
         for (const entity of this.queue.splice(0)) this.expand(entity)
+        const objects = this.objects.size
         const { encoded, found, touched } = this.encode()
         const trails = found.length > 0 ? this.trailsTo(new Set(found)) : undefined
         for (const fn of found) this.entity(fn, trails?.get(fn))
-        if (this.queue.length === 0) {
+        if (this.queue.length === 0 && this.objects.size === objects) {
           this.checkInstances(touched)
           return encoded
         }
@@ -392,10 +395,12 @@ export class Walk implements Graph {
     return slot
   }
 
-  /** The captured values as they are now: `[values of the slots, properties of functions and classes]`. */
+  /** The captured values as they are now: `[values of the slots, properties of functions, classes and objects]`. */
   environment(): [unknown[], Patch[]] {
     for (const slot of this.slots) if (slot.read) slot.value = slot.read()
-    return [this.slots.map(({ value }) => value), this.entities.flatMap((entity) => patchesOf(entity))]
+    const patches = this.entities.flatMap((entity) => patchesOf(entity))
+    for (const object of this.objects) patches.push(...definedOf(object))
+    return [this.slots.map(({ value }) => value), patches]
   }
 
   private encode(): { encoded: Encoded; found: Callable[]; touched: Set<Entity> } {
@@ -413,7 +418,15 @@ export class Walk implements Graph {
     const environment = this.environment()
     if (environment[1].length > 0) this.widen('values')
     try {
-      const encoded = encode(environment, { path: 'env', entities: { indexOf, at: () => undefined } })
+      const onDefined = (object: object) => {
+        this.objects.add(object)
+        this.widen('bindings')
+      }
+      const encoded = encode(environment, {
+        path: 'env',
+        entities: { indexOf, at: () => undefined },
+        onDefined,
+      })
       return { encoded, found, touched }
     } catch (error) {
       if (!(error instanceof EncodeError)) throw error

@@ -55,6 +55,7 @@ export class Encoder extends Writer {
   readonly attachments = new AttachmentTable()
   entities: Entities | undefined
   shared = false
+  #onDefined: EncodeOptions['onDefined']
   /** The objects of this message in order of first use; an object's number is its index. */
   readonly #objects: object[] = []
   readonly #numbers = new Map<object, number>()
@@ -75,6 +76,7 @@ export class Encoder extends Writer {
     this.#shapes.trim()
     this.entities = options.entities
     this.shared = options.shared ?? false
+    this.#onDefined = options.onDefined
     this.#polluted = false
     for (const _ in Object.prototype) this.#polluted = true
     this.byte(MAGIC)
@@ -90,6 +92,7 @@ export class Encoder extends Writer {
     this.#depth = 0
     this.#packing.length = 0
     this.entities = undefined
+    this.#onDefined = undefined
     if (this.attachments.size > 0) this.attachments.truncate(0)
   }
 
@@ -235,9 +238,10 @@ export class Encoder extends Writer {
       this.#later.push({ target: value, kind: 'plain' })
       return
     }
+    const accessors = this.#onDefined === undefined ? undefined : this.#accessors(value)
     const symbols = Object.getOwnPropertySymbols(value)
     if (symbols.length > 0 || this.#polluted) {
-      this.#keyed(plainProperties(value, symbols))
+      this.#keyed(plainProperties(value, symbols, accessors))
       return
     }
     let shape: Shape | undefined = this.#shapes.root
@@ -247,20 +251,33 @@ export class Encoder extends Writer {
       if (shape === undefined) break
     }
     if (shape === undefined || !this.#shape(shape)) {
-      this.#keyed(plainProperties(value, symbols))
+      this.#keyed(plainProperties(value, symbols, accessors))
       return
     }
     this.#depth++
     let left = shape.size
     for (const key in value) {
       left--
-      const item = value[key]
+      const item = accessors?.has(key) ? undefined : value[key]
       if (typeof item === 'string') this.string(item)
       else if (typeof item === 'number') this.number(item)
       else this.write(item)
     }
     this.#depth--
     if (left !== 0) throw changed(value)
+  }
+
+  /** Reports an object with properties that are more than a key and a value. Returns the keys of its accessors. */
+  #accessors(value: object): Set<string | symbol> | undefined {
+    let found: Set<string | symbol> | undefined
+    let hidden = false
+    for (const key of Reflect.ownKeys(value)) {
+      const { get, set, enumerable } = Object.getOwnPropertyDescriptor(value, key)!
+      if (enumerable !== true) hidden = true
+      if (get !== undefined || set !== undefined) found = (found ?? new Set()).add(key)
+    }
+    if (hidden || found !== undefined) this.#onDefined?.(value)
+    return found
   }
 
   /** Names a shape, defining it at first. False when it cannot be defined. */
@@ -481,11 +498,16 @@ function isIndex(key: string): boolean {
 }
 
 /** Own enumerable properties; of those with a symbol as key, the ones that the other end can name. */
-function plainProperties(value: Record<string, unknown>, symbols: symbol[]): Property[] {
-  const props: Property[] = Object.keys(value).map((key) => ({ key, value: value[key], hidden: false }))
+function plainProperties(
+  value: Record<string | symbol, unknown>,
+  symbols: symbol[],
+  accessors: Set<string | symbol> | undefined,
+): Property[] {
+  const read = (key: string | symbol) => (accessors?.has(key) ? undefined : value[key])
+  const props: Property[] = Object.keys(value).map((key) => ({ key, value: read(key), hidden: false }))
   for (const key of symbols) {
     if (!travels(key) || !Object.prototype.propertyIsEnumerable.call(value, key)) continue
-    props.push({ key, value: (value as Record<symbol, unknown>)[key], hidden: false })
+    props.push({ key, value: read(key), hidden: false })
   }
   const tag = Object.getOwnPropertyDescriptor(value, Symbol.toStringTag)
   if (props.length === 0 && tag !== undefined && !tag.enumerable) throw refusal(value)

@@ -26,6 +26,12 @@ export interface EncodeOptions {
   entities?: Entities
   /** SharedArrayBuffers may travel (threads of one process only). @default false */
   shared?: boolean
+  /**
+   * Called with every plain object that has properties which only `Object.defineProperty()` makes: accessors, and
+   * properties that are not enumerable. Accessors are then not read, and `undefined` travels in their place. Without
+   * this, accessors are read and travel as values, and what is not enumerable is left out, as in `structuredClone()`.
+   */
+  onDefined?: (object: object) => void
 }
 
 export interface DecodeOptions {
