@@ -1,3 +1,4 @@
+import { isBuffer } from './kinds.ts'
 import { clearGiven, isGiven } from './transfer.ts'
 
 interface Attachment {
@@ -24,7 +25,7 @@ export class AttachmentTable {
 
   /** The number of a new attachment. A `fresh` one was made by the encoder. */
   add(store: ArrayBuffer | SharedArrayBuffer, fresh = false): number {
-    const given = !fresh && store instanceof ArrayBuffer && isGiven(store)
+    const given = !fresh && isBuffer(store) && isGiven(store)
     const number = this.#items.length
     this.#items.push({ store, first: Number.POSITIVE_INFINITY, last: 0, whole: fresh || given, fresh })
     this.#numbers.set(store, number)
@@ -58,7 +59,7 @@ export class AttachmentTable {
     const transfer: ArrayBuffer[] = []
     for (const item of this.#items) {
       const { store } = item
-      if (!(store instanceof ArrayBuffer)) {
+      if (!isBuffer(store)) {
         attachments.push(store)
         bases.push(0)
         continue

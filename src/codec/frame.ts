@@ -1,6 +1,7 @@
 /** An Encoded as one byte string, for sockets, message brokers and disks. */
 import { DecodeError, EncodeError } from '../errors.ts'
 import type { Encoded } from './index.ts'
+import { isBuffer } from './kinds.ts'
 
 const MAGIC = 0xdcf1
 const VERSION = 1
@@ -22,7 +23,7 @@ export function frameParts(encoded: Encoded): Uint8Array[] {
   const parts: Uint8Array[] = [head, bytes]
   pad(parts, bytes.length)
   attachments.forEach((attachment, index) => {
-    if (!(attachment instanceof ArrayBuffer)) {
+    if (!isBuffer(attachment)) {
       throw new EncodeError(
         'value',
         'it contains a SharedArrayBuffer, which no other process can see',

@@ -1,4 +1,5 @@
 /** Which builtin an object really is: by its internal slots, so that subclasses and other realms are seen through. */
+import { ERROR_NAMES } from './tags.ts'
 
 export type Kind =
   | 'plain'
@@ -44,8 +45,14 @@ export const typedArrayName: Getter = getter(Object.getPrototypeOf(Uint8Array.pr
 
 const BOXES = [Number, String, Boolean, BigInt, Symbol].map((box) => box.prototype.valueOf as Function)
 
-export function isBuffer(value: object): boolean {
+/** Whether it is an ArrayBuffer, of any realm. */
+export function isBuffer(value: object): value is ArrayBuffer {
   return accepts(bufferLength, value)
+}
+
+/** Whether it is a SharedArrayBuffer, of any realm. */
+export function isShared(value: object): value is SharedArrayBuffer {
+  return accepts(sharedLength, value)
 }
 
 /** Names of builtins that `kindOf` looks for by the constructor names of the prototypes. */
@@ -55,25 +62,22 @@ const PROBES: Record<string, (value: object) => Kind | undefined> = {
   Date: (value) => (accepts(Date.prototype.valueOf, value) ? 'date' : undefined),
   RegExp: (value) => (value !== RegExp.prototype && accepts(regexpSource, value) ? 'regexp' : undefined),
   ArrayBuffer: (value) => (isBuffer(value) ? 'buffer' : undefined),
-  SharedArrayBuffer: (value) => (accepts(sharedLength, value) ? 'shared' : undefined),
+  SharedArrayBuffer: (value) => (isShared(value) ? 'shared' : undefined),
   URL: (value) =>
     typeof URL === 'function' && accepts(getter(URL.prototype, 'href'), value) ? 'url' : undefined,
   URLSearchParams: (value) =>
     typeof URLSearchParams === 'function' && accepts(URLSearchParams.prototype.has, value, '')
       ? 'params'
       : undefined,
-  Error: () => 'error',
   DOMException: (value) =>
     typeof DOMException === 'function' && accepts(getter(DOMException.prototype, 'name'), value)
       ? 'error'
       : undefined,
 }
+for (const name of ERROR_NAMES) PROBES[name] ??= () => 'error'
 for (const box of ['Number', 'String', 'Boolean', 'BigInt', 'Symbol']) {
   PROBES[box] = (value) => (BOXES.some((unbox) => accepts(unbox, value)) ? 'boxed' : undefined)
 }
-
-/** Builtins that never travel, whatever subclass of them it is. */
-const NEVER = new Set(['Promise', 'WeakMap', 'WeakSet', 'WeakRef', 'FinalizationRegistry'])
 
 /** What the codec needs to know of a prototype; `kindOf` finds it once for each. */
 export interface Plan {
@@ -110,33 +114,28 @@ function makePlan(value: object, proto: object): Plan {
     if (typeof made !== 'function' || made.prototype !== each) continue
     const name = String(Object.getOwnPropertyDescriptor(made, 'name')?.value)
     if (!isNative(made, name)) continue
-    if (NEVER.has(name)) return { kind: 'refused', builtin: each === proto, type: own }
     if (Object.hasOwn(PROBES, name)) {
       const kind = PROBES[name]!(value) ?? 'refused'
-      return { kind, builtin: each === proto || isNativeError(kind, own), type: own }
+      return { kind, builtin: each === proto, type: own }
     }
-    if (name === 'Object') {
-      const foreign = each === proto && Object.getPrototypeOf(each) === null
-      if (foreign) return { kind: 'plain', builtin: true, type: own }
-    }
+    if (name !== 'Object') return { kind: 'refused', builtin: each === proto, type: own }
+    const foreign = each === proto && Object.getPrototypeOf(each) === null
+    if (foreign) return { kind: 'plain', builtin: true, type: own }
   }
   return { kind: own === undefined ? 'refused' : 'plain', builtin: false, type: own }
-}
-
-function isNativeError(kind: Kind, type: Function | undefined): boolean {
-  if (kind !== 'error' || type === undefined) return false
-  const name = Object.getOwnPropertyDescriptor(type, 'name')?.value
-  return typeof name === 'string' && isNative(type, name) && !/^class\b/.test(sourceOf(type))
 }
 
 function sourceOf(value: Function): string {
   return Function.prototype.toString.call(value)
 }
 
-/** Whether this is the engine's (or, for URL and DOMException, the runtime's) class of that name. */
-function isNative(type: Function | undefined, name: string): boolean {
+/** Whether this is the engine's or the runtime's class of that name, of this or another realm. */
+export function isNative(type: Function | undefined, name: string): boolean {
   if (type === undefined) return false
-  if ((globalThis as Record<string, unknown>)[name] === type) return true
+  // A global that a program made itself is enumerable; those of the runtime are not.
+  if (Object.getOwnPropertyDescriptor(globalThis, name)?.enumerable === false) {
+    if ((globalThis as Record<string, unknown>)[name] === type) return true
+  }
   return (
     Object.getOwnPropertyDescriptor(type, 'name')?.value === name &&
     /\{\s*\[native code\]\s*\}$/.test(sourceOf(type))

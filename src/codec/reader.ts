@@ -168,7 +168,7 @@ export class Reader {
   }
 }
 
-/** Characters of one byte each. Short ones unrolled: a native call costs as much as 16 characters. */
+/** Characters of one byte each. Short ones unrolled: a native call costs as much as a dozen characters. */
 export function latin1(b: Uint8Array, p: number, length: number): string {
   switch (length) {
     case 0:
@@ -189,16 +189,65 @@ export function latin1(b: Uint8Array, p: number, length: number): string {
       return fromCharCode(b[p]!, b[p + 1]!, b[p + 2]!, b[p + 3]!, b[p + 4]!, b[p + 5]!, b[p + 6]!)
     case 8:
       return fromCharCode(b[p]!, b[p + 1]!, b[p + 2]!, b[p + 3]!, b[p + 4]!, b[p + 5]!, b[p + 6]!, b[p + 7]!)
+    case 9:
+      return fromCharCode(
+        b[p]!,
+        b[p + 1]!,
+        b[p + 2]!,
+        b[p + 3]!,
+        b[p + 4]!,
+        b[p + 5]!,
+        b[p + 6]!,
+        b[p + 7]!,
+        b[p + 8]!,
+      )
+    case 10:
+      return fromCharCode(
+        b[p]!,
+        b[p + 1]!,
+        b[p + 2]!,
+        b[p + 3]!,
+        b[p + 4]!,
+        b[p + 5]!,
+        b[p + 6]!,
+        b[p + 7]!,
+        b[p + 8]!,
+        b[p + 9]!,
+      )
+    case 11:
+      return fromCharCode(
+        b[p]!,
+        b[p + 1]!,
+        b[p + 2]!,
+        b[p + 3]!,
+        b[p + 4]!,
+        b[p + 5]!,
+        b[p + 6]!,
+        b[p + 7]!,
+        b[p + 8]!,
+        b[p + 9]!,
+        b[p + 10]!,
+      )
+    case 12:
+      return fromCharCode(
+        b[p]!,
+        b[p + 1]!,
+        b[p + 2]!,
+        b[p + 3]!,
+        b[p + 4]!,
+        b[p + 5]!,
+        b[p + 6]!,
+        b[p + 7]!,
+        b[p + 8]!,
+        b[p + 9]!,
+        b[p + 10]!,
+        b[p + 11]!,
+      )
   }
-  if (length < 17) return eight(b, p) + latin1(b, p + 8, length - 8)
   if (latin1Slice !== undefined) return latin1Slice.call(b, p, p + length)
   let text = ''
   for (let at = p; at < p + length; at += 4096) {
     text += fromCharCode.apply(null, b.subarray(at, Math.min(at + 4096, p + length)) as never)
   }
   return text
-}
-
-function eight(b: Uint8Array, p: number): string {
-  return fromCharCode(b[p]!, b[p + 1]!, b[p + 2]!, b[p + 3]!, b[p + 4]!, b[p + 5]!, b[p + 6]!, b[p + 7]!)
 }

@@ -1,4 +1,5 @@
 /** What is said about values that cannot travel. */
+import { isNative } from './kinds.ts'
 
 /** Thrown inside the encoder; `encode` turns it into an EncodeError with the path of `value`. */
 export class Refusal {
@@ -16,14 +17,14 @@ export class Refusal {
   }
 }
 
-interface UtilTypes {
-  isProxy(value: unknown): boolean
+interface Builtins {
+  getBuiltinModule?(id: 'node:util'): { types: { isProxy(value: unknown): boolean } } | undefined
+  getBuiltinModule?(id: string): Record<string, unknown> | undefined
 }
+const runtime = (globalThis as { process?: Builtins }).process
 
 /** `util.types` where there is one; browsers cannot tell a proxy. */
-const types: UtilTypes | undefined = (
-  globalThis as { process?: { getBuiltinModule?(id: string): { types: UtilTypes } | undefined } }
-).process?.getBuiltinModule?.('node:util')?.types
+const types = runtime?.getBuiltinModule?.('node:util')?.types
 
 export const isProxy: (value: object) => boolean = types?.isProxy ?? (() => false)
 
@@ -48,9 +49,33 @@ const FIXES: Record<string, string> = {
   File: 'pass await file.arrayBuffer() and its name',
 }
 
-/** Classes of Node.js and the web whose name says that they hold a connection, a file or a timer. */
+/** Classes of Node.js and the web whose name says that they hold a connection, a file, a key or a timer. */
 const TIED =
   /^(Socket|TLSSocket|Server|Agent|ClientRequest|IncomingMessage|ServerResponse|OutgoingMessage|ChildProcess|Worker|FileHandle|Dir|FSWatcher|StatWatcher|Timeout|Immediate|Interface|EventEmitter|BroadcastChannel|MessageChannel|WebSocket|Performance\w*|\w*(Stream|Readable|Writable|Transform|Duplex|Handle|Wrap|Cipher|Decipher|Hash|Hmac))$/
+
+/** Those of them that no module exports, so that only the name is left to tell by. */
+const INTERNAL = /^(Timeout|Immediate|FileHandle|FSWatcher|StatWatcher|\w+(Wrap|Handle))$/
+
+/** Where Node.js exports the others. Looked through after a refusal only. */
+const MODULES = [
+  'net',
+  'tls',
+  'http',
+  'stream',
+  'fs',
+  'events',
+  'crypto',
+  'worker_threads',
+  'child_process',
+  'readline',
+  'zlib',
+]
+
+/** Whether a class is one of the runtime, and not a user's with the same name. */
+function isOfRuntime(type: Function, name: string): boolean {
+  if (isNative(type, name) || INTERNAL.test(name)) return true
+  return MODULES.some((id) => runtime?.getBuiltinModule?.(`node:${id}`)?.[name] === type)
+}
 
 export function refusal(value: unknown): Refusal {
   if (typeof value === 'symbol') {
@@ -90,19 +115,17 @@ export function refuseProxy(value: object): Refusal {
 }
 
 function refuseObject(value: object): Refusal {
-  const names = classNames(value)
-  const name = names[0]
+  const classes = classesOf(value)
+  const name = classes[0]?.name
   const tag = Object.prototype.toString.call(value).slice(8, -1)
   if (/ Iterator$|Generator$/.test(tag)) {
     return new Refusal(value, `it is a running ${tag}`, 'collect it first: pass [...value]')
   }
-  for (const each of [...names, tag]) {
+  for (const { type, name: each } of classes) {
     const fix = Object.hasOwn(FIXES, each) ? FIXES[each] : undefined
-    if (fix !== undefined) return new Refusal(value, `it is ${article(each)}, which cannot travel`, fix)
-  }
-  for (const each of names) {
-    if (!TIED.test(each)) continue
+    if ((fix === undefined && !TIED.test(each)) || !isOfRuntime(type, each)) continue
     const is = each === name ? article(each) : `${article(name ?? each)} (a kind of ${each})`
+    if (fix !== undefined) return new Refusal(value, `it is ${is}, which cannot travel`, fix)
     return new Refusal(
       value,
       `it is ${is}, tied to this process`,
@@ -125,16 +148,16 @@ function refuseObject(value: object): Refusal {
   )
 }
 
-/** Names of the classes of an object, nearest first, Object left out unless it is the only one. */
-export function classNames(value: object): string[] {
-  const names: string[] = []
+/** The classes of an object, nearest first, without Object unless it is the only one. */
+function classesOf(value: object): { type: Function; name: string }[] {
+  const classes: { type: Function; name: string }[] = []
   for (let proto = Object.getPrototypeOf(value); proto !== null; proto = Object.getPrototypeOf(proto)) {
     const type = Object.getOwnPropertyDescriptor(proto, 'constructor')?.value
     if (typeof type !== 'function') continue
     const name = ownName(type) ?? '(anonymous)'
-    if (name !== 'Object' || names.length === 0) names.push(name)
+    if (name !== 'Object' || classes.length === 0) classes.push({ type, name })
   }
-  return names
+  return classes
 }
 
 function ownName(value: Function): string | undefined {

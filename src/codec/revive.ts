@@ -1,5 +1,6 @@
 /** How everything that is neither a plain object nor a plain array is made again. */
 import type { Decoder } from './decoder.ts'
+import { isBuffer, isShared } from './kinds.ts'
 import { BufferKind, DATA_VIEW, ERROR_NAMES, NODE_BUFFER, Tag, VIEWS } from './tags.ts'
 
 type Construct = new (...args: unknown[]) => object
@@ -118,7 +119,7 @@ function readBuffer(input: Decoder, tag: number): ArrayBuffer | SharedArrayBuffe
     tag === Tag.BUFFER
       ? input.attachments.take(input, input.nextVarint())
       : input.nextBytes(input.nextVarint()).buffer
-  if ((kind === BufferKind.SHARED) !== !(store instanceof ArrayBuffer)) {
+  if (!(kind === BufferKind.SHARED ? isShared(store) : isBuffer(store))) {
     throw input.failure('an attachment is of the wrong kind')
   }
   const { resizable, maxByteLength } = store as { resizable?: boolean; maxByteLength?: number }
@@ -156,8 +157,5 @@ function readView(input: Decoder, type: Function | undefined): object {
 }
 
 function isStore(value: object): boolean {
-  return (
-    value instanceof ArrayBuffer ||
-    (typeof SharedArrayBuffer !== 'undefined' && value instanceof SharedArrayBuffer)
-  )
+  return isBuffer(value) || isShared(value)
 }

@@ -1,6 +1,6 @@
 /** How everything that is neither a plain object nor a plain array is written. */
 import type { Encoder, Property } from './encoder.ts'
-import { isBuffer, type Kind, type Plan, planOf, typedArrayName } from './kinds.ts'
+import { isBuffer, isNative, type Kind, type Plan, planOf, typedArrayName } from './kinds.ts'
 import { pack, unpack } from './pack.ts'
 import { Refusal, refusal } from './refuse.ts'
 import { BufferKind, DATA_VIEW, ERROR_NAMES, NODE_BUFFER, Tag, travels, VIEWS } from './tags.ts'
@@ -177,6 +177,7 @@ const privateMembers = new WeakMap<Function, string | undefined>()
 /** A class with `#private` members would arrive without them, and fail at the first method that uses one. */
 function refusePrivate(value: object, type: Function): void {
   for (let each: unknown = type; typeof each === 'function'; each = Object.getPrototypeOf(each)) {
+    if (isNative(each, each.name)) return
     let name = privateMembers.get(each)
     if (name === undefined && !privateMembers.has(each)) {
       name = privateName(Function.prototype.toString.call(each))

@@ -2,7 +2,7 @@
  * Buffers that their owner gives away. The marks are kept beside the values, not around them: `transfer(x)` is `x`,
  * so a function that is called locally gets what it expects, and the encoder only looks when it meets a buffer.
  */
-import { typedArrayName } from './kinds.ts'
+import { isBuffer } from './kinds.ts'
 
 const KEY = Symbol.for('dicomp.transfer')
 
@@ -46,9 +46,9 @@ function buffersIn(root: unknown): Set<ArrayBuffer> {
     const value = stack.pop()
     if (typeof value !== 'object' || value === null || seen.has(value)) continue
     seen.add(value)
-    if (value instanceof ArrayBuffer) found.add(value)
+    if (isBuffer(value)) found.add(value)
     else if (ArrayBuffer.isView(value)) {
-      if (value.buffer instanceof ArrayBuffer) found.add(value.buffer)
+      if (isBuffer(value.buffer)) found.add(value.buffer)
     } else if (value instanceof Map) {
       for (const [key, item] of value) stack.push(key, item)
     } else if (value instanceof Set) {
@@ -64,15 +64,4 @@ function buffersIn(root: unknown): Set<ArrayBuffer> {
     }
   }
   return found
-}
-
-/** Whether a view is one of Node's pooled Buffers, whose ArrayBuffer holds bytes of others. */
-export function isPooled(view: ArrayBufferView): boolean {
-  const pool = (globalThis as { Buffer?: { poolSize: number } }).Buffer?.poolSize
-  return (
-    pool !== undefined &&
-    view.byteLength < view.buffer.byteLength &&
-    view.buffer.byteLength <= pool &&
-    typedArrayName.call(view) === 'Uint8Array'
-  )
 }

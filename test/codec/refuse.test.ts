@@ -42,7 +42,7 @@ const TABLE: [string, unknown, RegExp, RegExp][] = [
   ['an instance', new Account(), /instance of class Account/, /Account inside the distributed function/],
   ['an instance of an anonymous class', new anonymous(), /instance of class anonymous/, /plain data/],
   ['a promise', Promise.resolve(1), /a Promise/, /await it first/],
-  ['a subclass of Promise', Odd.resolve(1), /a Promise/, /await it first/],
+  ['a subclass of Promise', Odd.resolve(1), /an Odd \(a kind of Promise\)/, /await it first/],
   ['a proxy', new Proxy({ a: 1 }, {}), /a Proxy/, /plain copy/],
   ['a proxy of an array', new Proxy([1], {}), /a Proxy/, /plain copy/],
   ['a proxy of a function', new Proxy(() => 1, {}), /a Proxy/, /plain copy/],
@@ -119,6 +119,24 @@ describe('what cannot travel is refused', () => {
     expect(refused(new Acc(), { entities }).message).toMatch(/class Acc has private members \(#sum\)/)
     expect(refused([new Sub()], { entities }).message).toMatch(/args\[0\]: its class Acc has private/)
     expect(() => encode(new Innocent(), { entities })).not.toThrow()
+  })
+
+  it('an instance of a known class on a builtin with hidden state', () => {
+    class Bus extends EventTarget {}
+    class Place extends URL {}
+    const entities = { indexOf: () => 0, at: () => undefined }
+    expect(refused([new Bus()], { entities }).message).toMatch(/a Bus \(a kind of EventTarget\)/)
+    expect(() => encode(new Place('http://a.b'), { entities })).not.toThrow()
+  })
+
+  it("a user's class by its own name, whatever Node calls its own", () => {
+    class Agent {}
+    class Response {}
+    for (const value of [new Agent(), new Response()]) {
+      expect(refused(value).message).toMatch(
+        /an instance of class (Agent|Response), which the other end does not know/,
+      )
+    }
   })
 
   it('an accessor on an instance, without running it', () => {
