@@ -80,6 +80,9 @@ export class Walk implements Graph {
           return encoded
         }
       }
+    } catch (error) {
+      if (error instanceof NoInspector) this.withoutInspector(error, this.memo.get(this.rootFn)?.trail)
+      throw error
     } finally {
       this.close()
     }
@@ -111,12 +114,16 @@ export class Walk implements Graph {
       return this.session
     } catch (error) {
       if (!(error instanceof NoInspector)) throw error
-      this.blind = true
-      const what = `this process cannot look into closures (node:inspector: ${error.message})`
-      const fix =
-        "put the function in a module and use distribute.module(new URL('./task.ts', import.meta.url), 'name')"
-      refuse({ reason: 'INSPECTOR', what, fix }, trail)
+      return this.withoutInspector(error, trail)
     }
+  }
+
+  private withoutInspector(error: NoInspector, trail: Trail | undefined): never {
+    this.blind = true
+    const what = `this process cannot look into closures (node:inspector: ${error.message})`
+    const fix =
+      "put the function in a module and use distribute.module(new URL('./task.ts', import.meta.url), 'name')"
+    refuse({ reason: 'INSPECTOR', what, fix }, trail)
   }
 
   scripts(trail: Trail | undefined): Scripts {
@@ -167,11 +174,11 @@ export class Walk implements Graph {
 
   /** `file:line:column` of an offset in the text of a function, as it was written. */
   where(entity: CodeEntity, offset: number): string {
-    if (this.blind) return '(unknown place)'
+    if (this.blind) return 'unknown place'
     try {
       return show(this.placeOf(entity, offset))
     } catch (error) {
-      if (error instanceof CaptureError) return '(unknown place)'
+      if (error instanceof CaptureError) return 'unknown place'
       throw error
     }
   }
@@ -327,7 +334,9 @@ export class Walk implements Graph {
         {
           reason: 'NATIVE_FUNCTION',
           what: `'${name}' is a native function with no name that a worker could find it by`,
-          fix: 'create it inside the function, on the worker',
+          fix: nameable(name)
+            ? `call it in a function of yours, (...args) => ${name}(...args), or create it on the worker`
+            : 'create it inside the function, on the worker',
         },
         trail,
       )
@@ -501,6 +510,10 @@ export class Walk implements Graph {
       if (found) this.refuseAt(found.found, trail, found.path)
     }
   }
+}
+
+function nameable(name: string): boolean {
+  return /^[A-Za-z_$][\w$]*$/.test(name)
 }
 
 /** The class of an instance, by its direct prototype. */
