@@ -101,6 +101,7 @@ export class Calls implements JobClient {
         call.deadline = setTimeout(() => this.#overdue(index, deadline), deadline - waited)
       }
       this.#calls.push(call)
+      this.#job.asked?.(index)
       if (this.#open++ === 0) this.#begin()
       if (index === this.#unsent) queueMicrotask(() => this.#flush())
     })

@@ -6,6 +6,7 @@ import { Calls } from './calls.ts'
 import type { Inputs, NumericArray } from './inputs.ts'
 import { type Item, Job, type JobParts, type Outcome } from './job.ts'
 import {
+  flag,
   mergeOptions,
   type ResolvedOptions,
   resolveOptions,
@@ -159,6 +160,8 @@ export function createHandle<A extends unknown[], R>(
     more: StreamOptions & { settled?: boolean } = {},
   ): AsyncGenerator<unknown, void, undefined> => {
     const { ordered = false, bufferSize, settled: both = false, ...rest } = more
+    flag('ordered', ordered)
+    flag('settled', both)
     if (bufferSize !== undefined) wholeNumber('bufferSize', bufferSize, 1)
     const started = parts(rest, !both, stream)
     // It may never be iterated: nobody would hear of a function that cannot be bundled.

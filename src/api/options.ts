@@ -209,6 +209,11 @@ function checkEnv(env: unknown): Record<string, string> {
   return env as Record<string, string>
 }
 
+/** True or false. Throws OptionError. */
+export function flag(name: string, value: unknown): void {
+  if (typeof value !== 'boolean') fail(name, 'true or false', value)
+}
+
 /** A whole number from `least` up. Throws OptionError. */
 export function wholeNumber(name: string, value: unknown, least: number): number {
   if (!Number.isInteger(value) || (value as number) < least) {

@@ -32,6 +32,16 @@ export function runtimeModule(): string {
   )
 }
 
+/**
+ * The public name of a value of the runtime. Inside a slot, code that travels has those in variables instead of
+ * imports; elsewhere there is no runtime.
+ */
+export function runtimeNameOf(value: unknown): string | undefined {
+  const runtime = (globalThis as { [name: symbol]: unknown })[Symbol.for('dicomp.runtime')]
+  if (runtime === undefined) return undefined
+  return RUNTIME_NAMES.find((name) => (runtime as Record<string, unknown>)[name] === value)
+}
+
 let root: string | undefined | null = null
 
 /** The folder of this package; undefined when it was bundled into a program. */

@@ -5,6 +5,7 @@ import { inDeadZone } from './deadzone.ts'
 import type { Alias, Change, CodeEntity, ModulePath, ModuleUse, Slot, Use } from './graph.ts'
 import type { Import } from './imports.ts'
 import { importOfVariable } from './imports.ts'
+import { runtimeNameOf } from './library.ts'
 import { refuse, type Trail, type Trouble } from './refuse.ts'
 import { isConstExport, isEsm, loadedExports, resolveImport, type Target } from './resolve.ts'
 import type { Declaration, Lexical, Reference } from './scope.ts'
@@ -217,6 +218,8 @@ class Name {
     const imported = this.imported()
     if (imported) return this.use(imported, value)
     if (!this.declaration && (name === 'exports' || name === 'module')) return this.ownExports(value)
+    const own = runtimeNameOf(value)
+    if (own) return this.module({ target: OWN, path: [own], form: 'import' })
     const builtin = builtinOf(value)
     if (builtin) return this.module(builtin)
     return this.variable(name, value, undefined)
@@ -478,6 +481,8 @@ const modules = new WeakMap<Walk, Map<string, ModuleUse>>()
 function isInjected(name: string): boolean {
   return name === '__filename' || name === '__dirname'
 }
+
+const OWN: Target = { origin: 'library', specifier: 'dicomp' }
 
 /** A variable may hold a builtin module, or the namespace of one. */
 function builtinOf(value: unknown): ModulePath | undefined {

@@ -12,6 +12,12 @@ export const GRACE_MS = 100
 const PREFETCH_MS = 2
 /** Slots that may fail to start in a row before the work that needs them is given up. */
 const START_FAILURES = 3
+/** Times that a task which only waits may be begun anew because another one ended its slot. */
+const RESTARTS = 5
+/** Slots whose tasks all wait, for each slot that may be busy, before those are given other work. */
+const WAITING_PER_SLOT = 1
+/** The same for work that may have to be killed, as a number. */
+const WAITING_FOR_SOLO = 8
 /** An idle slot is stopped after this many milliseconds; one of each pool stays warm. */
 const IDLE_MS = 60_000
 
@@ -122,6 +128,7 @@ export class Scheduler {
       pace: newPace(),
       chunks: new Set(),
       crashes: new Map(),
+      restarts: new Map(),
       served: 0,
     })
     const pool = this.#pool(spec.pool)
@@ -237,8 +244,23 @@ export class Scheduler {
     this.#pool(slot.pool).wantsSpare = true
     for (const chunk of slot.chunks.slice().reverse()) {
       this.#detach(chunk)
-      if (chunk.state === 'running') this.#requeue(chunk, chunk.attempt + (chunk.begun ? 1 : 0), chunk.solo)
+      if (chunk.state !== 'running') continue
+      if (chunk.waiting) this.#restart(chunk)
+      else this.#requeue(chunk, chunk.attempt + (chunk.begun ? 1 : 0), chunk.solo)
     }
+  }
+
+  /** Its nested tasks may be what ended the slot, and begin anew with it: that must not go on for ever. */
+  #restart(chunk: Chunk): void {
+    const { job } = chunk
+    const index = chunk.start + chunk.reported
+    const restarts = (job.restarts.get(index) ?? 0) + 1
+    job.restarts.set(index, restarts)
+    if (restarts > RESTARTS) {
+      this.#lose(job, index, 1, 'crash', restarts, chunk.slot)
+      chunk.reported++
+    }
+    this.#requeue(chunk, chunk.attempt + 1, chunk.solo)
   }
 
   #requeue(chunk: Chunk, attempt: number, solo: boolean): void {
@@ -262,17 +284,31 @@ export class Scheduler {
     for (const slot of this.#slots.values()) if (slot.state !== 'spare' && active(slot) > 0) busy++
     for (const slot of this.#slots.values()) {
       if (busy >= this.#settings.slots) break
-      if (slot.state !== 'ready' || active(slot) > 0) continue
+      if (slot.state !== 'ready' || slot.chunks.length > 0) continue
       const job = this.#pick(slot, false)
       if (job && this.#send(job, slot)) busy++
     }
-    this.#startSlots(busy)
+    const live = this.#startSlots(busy)
+    if (live < this.#settings.slots) this.#shareWithWaiting(live)
     for (const slot of this.#slots.values()) {
       if (slot.state !== 'ready' || active(slot) !== 1 || !shortWork(slot)) continue
       const job = this.#pick(slot, true)
       if (job) this.#send(job, slot)
     }
     this.#shareOut()
+  }
+
+  /**
+   * Slots whose tasks all wait for nested ones take other work only when no other slot can be had: whatever ends
+   * such a slot also ends those that wait.
+   */
+  #shareWithWaiting(busy: number): void {
+    for (const slot of this.#slots.values()) {
+      if (busy >= this.#settings.slots) return
+      if (slot.state !== 'ready' || slot.chunks.length === 0 || active(slot) > 0) continue
+      const job = this.#pick(slot, false)
+      if (job && this.#send(job, slot)) busy++
+    }
   }
 
   #anyQueued(): boolean {
@@ -321,11 +357,16 @@ export class Scheduler {
     return true
   }
 
-  /** Starts slots for what is queued, as many as may run, and spares where they have proved useful. */
-  #startSlots(busy: number): void {
+  /**
+   * Starts slots for what is queued, as many as may run, and spares where they have proved useful.
+   * @returns slots that are busy or will be
+   */
+  #startSlots(busy: number): number {
     let live = busy
+    let waiting = 0
     const starting = new Map<string, number>()
     for (const slot of this.#slots.values()) {
+      if (slot.chunks.length > 0 && active(slot) === 0) waiting++
       if (slot.state !== 'starting') continue
       live++
       starting.set(slot.pool, (starting.get(slot.pool) ?? 0) + 1)
@@ -334,8 +375,11 @@ export class Scheduler {
       const pool = job.spec.pool
       const allowed = Math.min(job.queue.length, job.spec.concurrency - job.chunks.size)
       let missing = allowed - (starting.get(pool) ?? 0)
+      const most = this.#settings.slots * WAITING_PER_SLOT + (job.queue.peek()?.solo ? WAITING_FOR_SOLO : 0)
+      if (waiting > most) continue
       for (; missing > 0 && live < this.#settings.slots; missing--, live++) this.#newSlot(pool)
     }
+    return live
   }
 
   #newSlot(pool: string): void {

@@ -32,6 +32,8 @@ export interface Job {
   chunks: Set<Chunk>
   /** Slots that each task alone has killed, by index. */
   crashes: Map<number, number>
+  /** How often each task that waited for nested ones lost its slot to another task, by index. */
+  restarts: Map<number, number>
   /** When it was last given a slot; the least recent goes first among equals. */
   served: number
 }

@@ -67,6 +67,11 @@ export interface JobClient {
 }
 
 export interface EngineJob {
+  /**
+   * Somebody asks for the task now; it will be added soon, perhaps together with what others asked for. Only an
+   * engine inside a slot has to know who: the task that waits.
+   */
+  asked?(index: number): void
   /** Queues the tasks `start` to `end` (exclusive) for their `attempt`th execution. */
   add(start: number, end: number, attempt: number): void
   /** Nobody wants these tasks, all of which are open: they never begin, or are stopped, and nothing is delivered. */

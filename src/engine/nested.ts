@@ -56,7 +56,7 @@ export class NestedJobs {
   }
 
   #submit(id: number, spec: NestedSpec): void {
-    const pieces = new Pieces()
+    const pieces = new Pieces(spec.spread)
     const send = (message: NestedToSlot): void => this.#slot.send({ type: 'nested', message }, [])
     const lost = (start: number, count: number, error: Error, attempt?: number): void => {
       pieces.settled(start, count)

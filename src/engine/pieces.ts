@@ -16,6 +16,12 @@ interface Piece {
 export class Pieces {
   /** By start; they do not overlap. */
   readonly #pieces: Piece[] = []
+  readonly #spread: boolean
+
+  /** @param spread see TaskSpec */
+  constructor(spread: boolean) {
+    this.#spread = spread
+  }
 
   get length(): number {
     return this.#pieces.length
@@ -54,7 +60,7 @@ export class Pieces {
       found.push({ payload: slicePayload(piece.payload, from, some), skip, owned: false })
       index += some
     }
-    return join(found)
+    return join(found, this.#spread)
   }
 
   /** Position of the first piece that starts after `index`. */
@@ -70,11 +76,18 @@ export class Pieces {
   }
 }
 
-function join(parts: Arguments[]): Arguments {
+function join(parts: Arguments[], spread: boolean): Arguments {
   if (parts.length === 1) return parts[0] as Arguments
   const skip = parts.flatMap((part) => part.skip)
+  if (parts.every(({ payload }) => payload.kind === 'f64')) {
+    const values = parts.flatMap(({ payload }) => (payload.kind === 'f64' ? [...payload.values] : []))
+    return { payload: { kind: 'f64', values }, skip, owned: false }
+  }
+  // A number stands for the only argument; beside other arguments it has to be written like them.
   const lists = parts.flatMap(({ payload }) =>
-    payload.kind === 'any' ? payload.lists : Array.from(payload.values, (value) => encode([value])),
+    payload.kind === 'any'
+      ? payload.lists
+      : Array.from(payload.values, (value) => encode([spread ? [value] : value])),
   )
   return { payload: { kind: 'any', lists }, skip, owned: false }
 }

@@ -17,6 +17,9 @@ let current: TaskContext | undefined
 /** The task that is running, seen from anywhere inside it; undefined outside of any task. */
 export const currentTask = (): TaskContext | undefined => storage.getStore() ?? current
 
+/** The asynchronous task on whose behalf the code runs; unlike `currentTask`, never a guess. */
+export const awaitingTask = (): TaskContext | undefined => storage.getStore()
+
 /**
  * Runs the body of a task. Functions known to be asynchronous run inside AsyncLocalStorage, since others may run
  * while they wait; for the rest a variable does, which costs nothing.
@@ -29,6 +32,11 @@ export function runInTask<T>(context: TaskContext, asynchronous: boolean, body: 
 /** Runs what concerns a task that waits, for example the output of its nested tasks. */
 export function onBehalfOf<T>(context: TaskContext | undefined, body: () => T): T {
   return context ? storage.run(context, body) : body()
+}
+
+/** Runs what concerns no task, although a task set it off. */
+export function outsideTasks<T>(body: () => T): T {
+  return storage.exit(body)
 }
 
 export function leaveTask(context: TaskContext): void {

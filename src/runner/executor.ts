@@ -4,7 +4,7 @@
  */
 import { CancelledError, LoadError } from '../errors.ts'
 import type { Payload, RunMessage } from '../slot/protocol.ts'
-import { leaveTask, runInTask, type TaskContext } from './context.ts'
+import { leaveTask, outsideTasks, runInTask, type TaskContext } from './context.ts'
 import type { Port } from './port.ts'
 import type { LoadedProgram, Programs } from './programs.ts'
 import { decodePayload, encodeResults } from './results.ts'
@@ -88,7 +88,8 @@ export class Executor {
     context.pending += change
     if (before > 0 === context.pending > 0 || !this.#running.has(context.run.chunk)) return
     this.#port.send({ type: 'waiting', chunk: context.run.chunk, yes: context.pending > 0 })
-    this.#pump()
+    // Later: we are inside the code of a task, and what begins now is none of its business.
+    if (context.pending > 0) outsideTasks(() => queueMicrotask(() => this.#pump()))
   }
 
   #return(id: number): void {

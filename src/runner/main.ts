@@ -34,6 +34,7 @@ port.listen((message) => {
     case 'run':
       return executor.run(message)
     case 'abort':
+      nested.abort(message.chunk, message.reason)
       return executor.abort(message.chunk, message.reason)
     case 'giveBack':
       return executor.giveBack(message.chunk)

@@ -5,13 +5,16 @@
  */
 import { decode } from '../codec/index.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from '../engine/engine.ts'
+import { CancelledError } from '../errors.ts'
 import type { NestedToSlot } from '../slot/protocol.ts'
-import { currentTask, onBehalfOf, type TaskContext } from './context.ts'
+import { awaitingTask, currentTask, onBehalfOf, type TaskContext } from './context.ts'
 import type { Executor } from './executor.ts'
 import type { Port } from './port.ts'
 
 interface NestedJob {
   client: JobClient
+  /** Who submitted it: for tasks that are added when others of the job have ended. */
+  owner: TaskContext | undefined
   /** Tasks in the owner's hands, and the task of this slot that waits for each. */
   waiting: Map<number, TaskContext | undefined>
 }
@@ -33,7 +36,7 @@ export class NestedEngine implements Engine {
 
   submit(spec: TaskSpec, client: JobClient): EngineJob {
     const id = this.#next++
-    const job: NestedJob = { client, waiting: new Map() }
+    const job: NestedJob = { client, owner: currentTask(), waiting: new Map() }
     this.#jobs.set(id, job)
     const { program, ...rest } = spec
     const { id: _, ...parts } = program
@@ -41,17 +44,21 @@ export class NestedEngine implements Engine {
       type: 'nested',
       message: { type: 'submit', job: id, spec: { ...rest, program: parts } },
     })
+    const asked = new Map<number, TaskContext | undefined>()
     return {
+      asked: (index) => asked.set(index, currentTask()),
       add: (start, end, attempt) => {
-        const context = currentTask()
-        let more = 0
+        const current = awaitingTask() ?? job.owner
+        const more = new Map<TaskContext, number>()
         for (let index = start; index < end; index++) {
           // The task that waits for a repeated one has never ceased to wait.
           if (job.waiting.has(index)) continue
+          const context = asked.get(index) ?? current
+          asked.delete(index)
           job.waiting.set(index, context)
-          more++
+          if (context) more.set(context, (more.get(context) ?? 0) + 1)
         }
-        if (context) this.#executor.waiting(context, more)
+        for (const [context, count] of more) this.#executor.waiting(context, count)
         const { payload, skip } = client.arguments(start, end - start, true)
         this.#port.send({
           type: 'nested',
@@ -95,6 +102,18 @@ export class NestedEngine implements Engine {
       case 'progress': {
         const { index, value } = message
         return onBehalfOf(job.waiting.get(index), () => job.client.progressed(index, value))
+      }
+    }
+  }
+
+  /** A task is to end: what it waits for is cancelled, so that it can. */
+  abort(chunk: number, reason: string): void {
+    for (const [id, job] of this.#jobs) {
+      for (const [index, context] of job.waiting) {
+        if (context?.run.chunk !== chunk) continue
+        job.client.lost(index, 1, new CancelledError(reason))
+        this.#answered(job, index)
+        this.#port.send({ type: 'nested', message: { type: 'drop', job: id, start: index, end: index + 1 } })
       }
     }
   }

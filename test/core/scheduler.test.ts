@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GRACE_MS, Scheduler } from '../../src/core/scheduler.ts'
+import type { Event } from '../../src/core/state.ts'
 import { type SimTask, World } from './world.ts'
 
 const tasks = (count: number, task: SimTask = { duration: 1 }): SimTask[] =>
@@ -120,19 +121,61 @@ describe('scheduler', () => {
     expect(Math.min(...shares)).toBeGreaterThanOrEqual(10)
   })
 
-  it('lets a slot that waits for nested work run something else', () => {
-    const scheduler = new Scheduler({ slots: 1 })
-    const spec = { pool: 'a', priority: 0, cap: 1, solo: true, concurrency: Infinity, crashes: 3 }
-    scheduler.handle({ type: 'job', spec: { id: 1, ...spec } }, 0)
-    scheduler.handle({ type: 'tasks', job: 1, start: 0, end: 2, attempt: 1 }, 0)
-    const [sent] = scheduler.handle({ type: 'ready', slot: 1 }, 1).filter((action) => action.type === 'send')
-    expect(sent?.type === 'send' && sent.chunk.start).toBe(0)
-    const chunk = sent?.type === 'send' ? sent.chunk.id : 0
-    const next = scheduler.handle({ type: 'waiting', chunk, yes: true }, 2)
-    expect(next.map((action) => action.type)).toEqual(['send'])
-    // The one that waits is not blamed when the slot dies under the other.
-    const after = scheduler.handle({ type: 'died', slot: 1, memory: true }, 3)
-    expect(after.filter((action) => action.type === 'lost')).toMatchObject([{ start: 1 }])
+  describe('nested work', () => {
+    const nesting = (tasks: number, solo: boolean) => {
+      const scheduler = new Scheduler({ slots: 1 })
+      const spec = { pool: 'a', priority: 0, cap: 1, solo, concurrency: Infinity, crashes: 3 }
+      scheduler.handle({ type: 'job', spec: { id: 1, ...spec } }, 0)
+      scheduler.handle({ type: 'tasks', job: 1, start: 0, end: tasks, attempt: 1 }, 0)
+      const handle = (event: Event) =>
+        scheduler.handle(event, 1).map((action) => {
+          if (action.type === 'send') return `${action.chunk.start} to ${action.chunk.slot.id}`
+          return action.type === 'lost' ? `lost ${action.start}` : action.type
+        })
+      const wait = (start: number) => {
+        const slots = [...scheduler.slots]
+        const chunk = slots.flatMap((slot) => slot.chunks).find((each) => each.start === start)
+        return handle({ type: 'waiting', chunk: chunk?.id ?? 0, yes: true })
+      }
+      return { handle, wait }
+    }
+
+    it('gets a slot of its own while a task waits for it', () => {
+      const { handle, wait } = nesting(2, false)
+      expect(handle({ type: 'ready', slot: 1 })).toEqual(['0 to 1'])
+      expect(wait(0)).toEqual(['start'])
+      expect(handle({ type: 'ready', slot: 2 })).toEqual(['1 to 2'])
+    })
+
+    it('shares the slots of those who wait when there are many; who waits is not to blame for a crash', () => {
+      const { handle, wait } = nesting(3, false)
+      handle({ type: 'ready', slot: 1 })
+      wait(0)
+      handle({ type: 'ready', slot: 2 })
+      expect(wait(1)).toEqual(['2 to 1'])
+      expect(handle({ type: 'died', slot: 1, memory: true })).toContain('lost 2')
+    })
+
+    it('that may have to be killed gets a slot of its own for longer', () => {
+      const { handle, wait } = nesting(3, true)
+      handle({ type: 'ready', slot: 1 })
+      wait(0)
+      handle({ type: 'ready', slot: 2 })
+      expect(wait(1)).not.toContain('2 to 1')
+    })
+
+    it('may end the slot of a task that waits for it only so often', () => {
+      const { handle, wait } = nesting(1, false)
+      const story: string[] = []
+      for (let slot = 1; slot <= 20; slot++) {
+        story.push(...handle({ type: 'ready', slot }))
+        wait(0)
+        story.push(...handle({ type: 'died', slot, memory: false }))
+        if (story.includes('lost 0')) break
+      }
+      expect(story.filter((action) => action.startsWith('0 to'))).toHaveLength(6)
+      expect(story.at(-1)).toBe('lost 0')
+    })
   })
 
   it('settles every task exactly once, whatever happens', () => {
