@@ -67,7 +67,8 @@ function start(): NonNullable<typeof shell> {
   const gone = new Promise<void>((resolve) => {
     const over = (): void => {
       if (shell?.child === child) shell = undefined
-      resolve()
+      // Its handle is closed with the next turn of the event loop.
+      setTimeout(resolve)
     }
     child.on('error', over).on('close', over)
   })

@@ -55,9 +55,11 @@ export function spawnProcess(_id: number, kind: SlotKind, slots: number, events:
       return
     }
     if (message.type === 'done') {
-      if (message.last) watch?.end()
-      if (message.last) chunks.delete(message.chunk)
-      else chunks.set(message.chunk, message.from + message.count)
+      if (message.last) {
+        watch?.end()
+        chunks.delete(message.chunk)
+        stderrTail = ''
+      } else chunks.set(message.chunk, message.from + message.count)
     }
     if (message.type === 'log' && message.stream === 'stderr') stderrTail = tailOf(stderrTail, message.text)
     events.message(message)

@@ -72,7 +72,10 @@ export function spawnThread(id: number, kind: SlotKind, slots: number, events: S
     else if (message.type === 'uncaught') cause = { error: decode(message.error) }
     else {
       if (message.type === 'log' && message.stream === 'stderr') stderrTail = tailOf(stderrTail, message.text)
-      if (message.type === 'done' && message.last) watch?.end()
+      if (message.type === 'done' && message.last) {
+        watch?.end()
+        stderrTail = ''
+      }
       events.message(message)
     }
   })

@@ -428,7 +428,7 @@ for (const isolation of ['thread', 'process'] as const) {
       const lines: string[] = []
       let bytes = 0
       const flood = cluster.distribute((x: number) => {
-        if (x === 17) for (let i = 0; i < 1e6; i++) console.log(`line ${i} of a flood`)
+        if (x === 17) for (let i = 0; i < 1e6; i++) process.stdout.write(`line ${i} of a flood\n`)
         else console.log(`quiet ${x}`)
         return x * 2
       })
