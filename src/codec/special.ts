@@ -172,24 +172,28 @@ function isBareView(value: ArrayBufferView): boolean {
   return proto === NodeBuffer?.prototype || planOf(value, proto).builtin
 }
 
-const privateMembers = new WeakMap<Function, string | undefined>()
+/** Class → its first private member, or that of a class it extends. Looked up for every instance, found once. */
+const privateMembers = new WeakMap<Function, { owner: string; member: string } | undefined>()
 
 /** A class with `#private` members would arrive without them, and fail at the first method that uses one. */
 function refusePrivate(value: object, type: Function): void {
+  if (!privateMembers.has(type)) privateMembers.set(type, privateMember(type))
+  const found = privateMembers.get(type)
+  if (found === undefined) return
+  throw new Refusal(
+    value,
+    `its class ${found.owner} has private members (${found.member}), whose values cannot be read from outside`,
+    `give ${found.owner} static [pack] and [unpack] methods, or pass plain data`,
+  )
+}
+
+function privateMember(type: Function): { owner: string; member: string } | undefined {
   for (let each: unknown = type; typeof each === 'function'; each = Object.getPrototypeOf(each)) {
-    if (isNative(each, each.name)) return
-    let name = privateMembers.get(each)
-    if (name === undefined && !privateMembers.has(each)) {
-      name = privateName(Function.prototype.toString.call(each))
-      privateMembers.set(each, name)
-    }
-    if (name === undefined) continue
-    throw new Refusal(
-      value,
-      `its class ${each.name} has private members (${name}), whose values cannot be read from outside`,
-      `give ${each.name} static [pack] and [unpack] methods, or pass plain data`,
-    )
+    if (isNative(each, each.name)) return undefined
+    const member = privateName(Function.prototype.toString.call(each))
+    if (member !== undefined) return { owner: each.name, member }
   }
+  return undefined
 }
 
 /** A use of a private name in the text of a class, looked for outside comments and strings. */
