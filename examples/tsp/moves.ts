@@ -1,4 +1,5 @@
 import { distance, type Problem } from './geometry.ts'
+import { Queue } from './queue.ts'
 import { Tour } from './tour.ts'
 
 /** How many ways to go on a Lin–Kernighan move tries at each depth. Deeper or wider was slower for the same gap. */
@@ -16,10 +17,7 @@ export class Repair {
   readonly tour: Tour
   length = 0
   readonly #p: Problem
-  readonly #queue: Int32Array
-  readonly #queued: Uint8Array
-  #head = 0
-  #waiting = 0
+  readonly #unsettled: Queue
   /** Per depth, the best ways to go on: new neighbour, its old neighbour, gain so far. */
   readonly #t3 = new Int32Array(BREADTH.length * WIDEST)
   readonly #t4 = new Int32Array(BREADTH.length * WIDEST)
@@ -29,8 +27,7 @@ export class Repair {
   constructor(p: Problem, start: Int32Array) {
     this.#p = p
     this.tour = new Tour(start)
-    this.#queue = new Int32Array(start.length)
-    this.#queued = new Uint8Array(start.length)
+    this.#unsettled = new Queue(start.length)
     for (let i = 0; i < start.length; i++) {
       this.length += this.#d(start[i] as number, start[(i + 1) % start.length] as number)
     }
@@ -42,19 +39,12 @@ export class Repair {
 
   /** Something changed at this city. */
   unsettle(city: number): void {
-    if (this.#queued[city]) return
-    this.#queued[city] = 1
-    const at = this.#head + this.#waiting++
-    this.#queue[at < this.#queue.length ? at : at - this.#queue.length] = city
+    this.#unsettled.add(city)
   }
 
   /** Makes every move that shortens the tour, until none is left around the unsettled cities. */
   settle(): void {
-    while (this.#waiting > 0) {
-      const city = this.#queue[this.#head] as number
-      if (++this.#head === this.#queue.length) this.#head = 0
-      this.#waiting--
-      this.#queued[city] = 0
+    for (let city = this.#unsettled.take(); city >= 0; city = this.#unsettled.take()) {
       while (
         this.#linKernighan(city, this.tour.next(city)) ||
         this.#linKernighan(city, this.tour.prev(city)) ||
@@ -79,16 +69,7 @@ export class Repair {
     this.tour.reversePlaces(at + 1, c)
     this.tour.reversePlaces(at + 1 + c, b)
     this.tour.reversePlaces(at + 1 + c + b, a)
-    const [p, a0, a1, b0, b1, c0, c1, q] = ends as unknown as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-      number,
-    ]
+    const [p = 0, a0 = 0, a1 = 0, b0 = 0, b1 = 0, c0 = 0, c1 = 0, q = 0] = ends
     this.length += this.#d(p, c0) + this.#d(c1, b0) + this.#d(b1, a0) + this.#d(a1, q)
     this.length -= this.#d(p, a0) + this.#d(a1, b0) + this.#d(b1, c0) + this.#d(c1, q)
     for (let i = 0; i < 8; i++) this.unsettle(ends[i] as number)
@@ -205,21 +186,14 @@ export class Repair {
         // p [city … last] q … x y, where x y is the edge c e as it comes on this walk.
         const straight = way === side
         const x = straight ? c : e
-        this.#turn(city, x, p) // p [x … q] [last … city] y
-        this.#turn(x, q, p) // p q … x [last … city] y
-        if (straight) this.#turn(last, city, x) // p q … x [city … last] y
+        tour.turn(city, x, p) // p [x … q] [last … city] y
+        tour.turn(x, q, p) // p q … x [last … city] y
+        if (straight) tour.turn(last, city, x) // p q … x [city … last] y
         this.length -= gain
         for (const changed of [p, q, city, last, c, e]) this.unsettle(changed)
         return true
       }
     }
     return false
-  }
-
-  /** Turns the path `a … b` round, where `outer` is the city before `a`. */
-  #turn(a: number, b: number, outer: number): void {
-    if (a === b) return
-    if (this.tour.prev(a) === outer) this.tour.reverse(a, b)
-    else this.tour.reverse(b, a)
   }
 }

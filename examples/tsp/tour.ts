@@ -36,6 +36,12 @@ export class Tour {
     else this.#flip(j + 1 === this.n ? 0 : j + 1, i === 0 ? this.n - 1 : i - 1, this.n - inner)
   }
 
+  /** Turns the path `a … b` round, in whichever direction it lies; `outer` is the city before `a`. */
+  turn(a: number, b: number, outer: number): void {
+    if (this.prev(a) === outer) this.reverse(a, b)
+    else this.reverse(b, a)
+  }
+
   /** Turns exactly the `length` places from `i` on round. */
   reversePlaces(i: number, length: number): void {
     this.#flip(i % this.n, (i + length - 1) % this.n, length)
