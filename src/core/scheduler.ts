@@ -363,10 +363,11 @@ export class Scheduler {
    */
   #startSlots(busy: number): number {
     let live = busy
-    let waiting = 0
+    const waiting = new Map<string, number>()
     const starting = new Map<string, number>()
     for (const slot of this.#slots.values()) {
-      if (slot.chunks.length > 0 && active(slot) === 0) waiting++
+      if (slot.chunks.length > 0 && active(slot) === 0)
+        waiting.set(slot.pool, (waiting.get(slot.pool) ?? 0) + 1)
       if (slot.state !== 'starting') continue
       live++
       starting.set(slot.pool, (starting.get(slot.pool) ?? 0) + 1)
@@ -376,7 +377,7 @@ export class Scheduler {
       const allowed = Math.min(job.queue.length, job.spec.concurrency - job.chunks.size)
       let missing = allowed - (starting.get(pool) ?? 0)
       const most = this.#settings.slots * WAITING_PER_SLOT + (job.queue.peek()?.solo ? WAITING_FOR_SOLO : 0)
-      if (waiting > most) continue
+      if ((waiting.get(pool) ?? 0) > most) continue
       for (; missing > 0 && live < this.#settings.slots; missing--, live++) this.#newSlot(pool)
     }
     return live

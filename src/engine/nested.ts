@@ -74,8 +74,9 @@ export class NestedJobs {
       log: (index, stream, text) => send({ type: 'log', job: id, index, stream, text }),
       progressed: (index, value) => send({ type: 'progress', job: id, index, value }),
     }
-    // Nested work has as much memory as the task that asks for it, unless it says otherwise.
-    const pool = { ...spec.pool, memory: spec.pool.memory ?? this.#kind.memory }
+    // Nested work has the memory and the environment of the task that asks for it, unless it says otherwise.
+    const { memory, env } = this.#kind
+    const pool = { ...spec.pool, memory: spec.pool.memory ?? memory, env: { ...env, ...spec.pool.env } }
     try {
       const job = this.#engine.submit({ ...spec, pool, program: this.#program(spec) }, client)
       this.#jobs.set(id, { job, pieces })

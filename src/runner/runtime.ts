@@ -12,17 +12,16 @@ import { createTask } from './task.ts'
 interface Library {
   createApi(
     engine: Engine,
-    defaults: { isolation: 'thread' | 'process'; env: NodeJS.ProcessEnv },
+    defaults: { isolation: 'thread' | 'process' },
   ): { distribute: Function; connect: Function }
 }
 
 export function installRuntime(port: Port, engine: Engine): void {
   let api: ReturnType<Library['createApi']> | undefined
   const library = (): ReturnType<Library['createApi']> => {
-    // Nested tasks run where their parent does, and find what it finds.
+    // Nested tasks run in slots like this one; of the rest their owner knows more (engine/nested.ts).
     api ??= (createRequire(import.meta.url)('./library.cjs') as Library).createApi(engine, {
       isolation: port.isolation,
-      env: { ...process.env },
     })
     return api
   }

@@ -7,17 +7,8 @@ import {
   TaskTimeoutError,
   task,
 } from 'dicomp'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { rejection, shared, until, within } from './helpers.ts'
-
-type Cluster = Awaited<ReturnType<typeof connect>>
-const open: Cluster[] = []
-async function cluster(slots: number, isolation: 'thread' | 'process'): Promise<Cluster> {
-  const made = await connect({ slots, isolation })
-  open.push(made)
-  return made
-}
-afterAll(() => Promise.all(open.map((one) => one.close())))
 
 // Distributed at the top: captured as handles. On the cluster of the task that uses them.
 const square = distribute((n: number) => n * n)
@@ -34,7 +25,7 @@ describe.each([
   ['2 processes', 2, 'process'],
 ] as const)('a task that distributes, on %s', (_, slots, isolation) => {
   it('calls, maps, settles and streams', async () => {
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(async (n: number) => {
       const called = await square(n)
       const mapped = await square.map([n, n + 1])
@@ -58,7 +49,7 @@ describe.each([
   })
 
   it('maps over more than is read at once, from a generator', async () => {
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(async (n: number) => {
       function* inputs(): Generator<number> {
         for (let i = 0; i < n; i++) yield i
@@ -73,13 +64,13 @@ describe.each([
   })
 
   it('recurs: no depth uses up the slots', async () => {
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(async (n: number) => await fib(n))
     expect(await within(25_000, outer(9))).toBe(34)
   })
 
   it('tries again inside, with a pause, while it waits', async () => {
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const flaky = here.distribute(async () => {
       const inner = distribute(
         () => {
@@ -112,7 +103,7 @@ describe.each([
     const fail = distribute((n: number) => {
       throw new Custom(n)
     })
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(async (n: number) => {
       try {
         await fail(n)
@@ -129,7 +120,7 @@ describe.each([
 
   it('sees errors of dicomp itself, and of its options', async () => {
     const slow = distribute(() => new Promise(() => {}), { timeout: 50 })
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(async () => {
       const found: boolean[] = []
       await slow().catch((error) => found.push(error instanceof TaskTimeoutError, error.timeout === 50))
@@ -145,7 +136,7 @@ describe.each([
   })
 
   it('inherits the kind of its slot and its environment', async () => {
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const where = distribute(() => [process.env.MARK, process.pid])
     const outer = here.distribute(async () => [[process.env.MARK, process.pid], await where()] as const, {
       env: { MARK: 'x' },
@@ -159,7 +150,7 @@ describe.each([
   it('passes on output and progress of the inner task', async () => {
     const seen: LogEntry[] = []
     const progress: unknown[] = []
-    const here = await cluster(slots, isolation)
+    await using here = await connect({ slots, isolation })
     const outer = here.distribute(
       async (n: number) => {
         const loud = distribute(
