@@ -46,6 +46,16 @@ export function isLibrary(file: string): boolean {
  * knows `exports` conditions and `tsconfig` paths.
  */
 export function resolveImport(specifier: string, from: string, root: string): Target {
+  const key = `${specifier}\0${from}\0${root}`
+  const target = resolved.get(key) ?? resolve(specifier, from, root)
+  resolved.set(key, target)
+  return target
+}
+
+/** What has been resolved: the modules of a process do not move, and looking for files takes most of a later capture. */
+const resolved = new Map<string, Target>()
+
+function resolve(specifier: string, from: string, root: string): Target {
   if (isBuiltin(specifier)) {
     return { origin: 'builtin', specifier: specifier.startsWith('node:') ? specifier : `node:${specifier}` }
   }
