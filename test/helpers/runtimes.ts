@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-export type RuntimeName = 'node22' | 'node24' | 'node26' | 'bun' | 'deno'
+export type RuntimeName = 'node20' | 'node22' | 'node24' | 'node26' | 'bun' | 'deno'
 
 const CACHE = fileURLToPath(new URL('../../.cache/runtimes/', import.meta.url))
 const ATTEMPTS = 3
