@@ -42,7 +42,7 @@ function substitute(value: unknown, options: EncodeOptions, made: Map<unknown, u
   for (const key of Reflect.ownKeys(value)) {
     const property = Object.getOwnPropertyDescriptor(value, key)
     if (property === undefined) continue
-    const item = key === 'stack' ? value.stack : property.value
+    const item = 'value' in property ? property.value : read(value, key)
     const replaced = replace(item, options, made)
     Object.defineProperty(copy, key, {
       value: replaced,
@@ -53,6 +53,15 @@ function substitute(value: unknown, options: EncodeOptions, made: Map<unknown, u
   }
   const left = refusalOf(copy, options)
   return left === undefined ? copy : plainError(value, left)
+}
+
+/** What an accessor gives: `stack` is one in some engines, and some libraries make `message` one. */
+function read(error: Error, key: PropertyKey): unknown {
+  try {
+    return Reflect.get(error, key)
+  } catch {
+    return undefined
+  }
 }
 
 function replace(item: unknown, options: EncodeOptions, made: Map<unknown, unknown>): unknown {

@@ -1,5 +1,12 @@
 /** Arguments and results of a chunk on their way through the wire. */
-import { decode, type Encoded, encodeList, packNumbers } from '../codec/index.ts'
+import {
+  decode,
+  type Encoded,
+  type EncodeOptions,
+  encodeList,
+  packNumbers,
+  sendable,
+} from '../codec/index.ts'
 import { EncodeError, OutOfMemoryError } from '../errors.ts'
 import type { Payload } from '../slot/protocol.ts'
 import type { Port } from './port.ts'
@@ -37,7 +44,7 @@ export function encodeResults(
     const { encoded, failed: refused } = encodeList(results, options)
     const payload: Payload = { kind: 'any', lists: [encoded] }
     if (refused.length === 0 && port.room(payload)) return payload
-    for (const { index, error } of refused) replace(results, failed, index, error)
+    for (const { index, error } of refused) replace(results, failed, index, error, options)
     if (refused.length > 0) return encodeResults(results, failed, program, port)
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
@@ -45,15 +52,25 @@ export function encodeResults(
   }
   for (let offset = 0; offset < results.length; offset++) {
     const reason = refusal(results[offset], options, port)
-    if (reason) replace(results, failed, offset, reason)
+    if (!reason) continue
+    replace(results, failed, offset, reason, options)
+    if (refusal(results[offset], options, port)) results[offset] = reason
   }
   return { kind: 'any', lists: [encodeList(results, options).encoded] }
 }
 
-function replace(results: unknown[], failed: number[], offset: number, reason: Error): void {
+function replace(
+  results: unknown[],
+  failed: number[],
+  offset: number,
+  reason: Error,
+  options: EncodeOptions,
+): void {
   // What the task threw is worth more than that it cannot travel as it is.
-  if (failed.includes(offset)) results[offset] = plainError(results[offset], reason)
-  else {
+  if (failed.includes(offset)) {
+    const thrown = results[offset]
+    results[offset] = thrown instanceof Error ? sendable(thrown, options) : reason
+  } else {
     results[offset] = reason
     failed.push(offset)
   }
@@ -74,20 +91,6 @@ function refusal(result: unknown, options: Parameters<typeof encodeList>[1], por
     if (error instanceof RangeError) return tooLarge()
     throw error
   }
-}
-
-/** An error whose properties cannot travel (a socket, a request): its words, and those properties that can. */
-function plainError(thrown: unknown, reason: Error): Error {
-  if (!(thrown instanceof Error)) return reason
-  const plain = new Error(thrown.message)
-  for (const [name, value] of Object.entries(thrown)) {
-    if (value === null || !['object', 'function', 'symbol'].includes(typeof value))
-      Object.assign(plain, { [name]: value })
-  }
-  for (const name of ['name', 'stack'] as const) {
-    Object.defineProperty(plain, name, { value: thrown[name], configurable: true, writable: true })
-  }
-  return plain
 }
 
 /** The system refused a buffer: that is lack of memory like any other. */
