@@ -12,7 +12,10 @@ const HERE = 2048
 const dateValue = Date.prototype.valueOf
 const regexpFlags = Object.getOwnPropertyDescriptor(RegExp.prototype, 'flags')!.get!
 const regexpSource = Object.getOwnPropertyDescriptor(RegExp.prototype, 'source')!.get!
-const NodeBuffer = (globalThis as { Buffer?: { prototype: object; poolSize: number } }).Buffer
+const NodeBuffer = (globalThis as { Buffer?: { prototype: object; allocUnsafe(size: number): Uint8Array } })
+  .Buffer
+/** Size of the buffers that Node cuts small Buffers from; not quite `poolSize` in Node 26. */
+const POOL = NodeBuffer?.allocUnsafe(1).buffer.byteLength
 
 export function writeSpecial(out: Encoder, value: object, proto: object): void {
   const plan = planOf(value, proto)
@@ -335,7 +338,7 @@ function writeView(out: Encoder, view: ArrayBufferView): void {
       : VIEWS.findIndex((each) => each.name === name)
   out.byte(Tag.VIEW)
   out.byte(kind)
-  if (isNodeBuffer && view.byteLength < buffer.byteLength && buffer.byteLength === NodeBuffer.poolSize) {
+  if (isNodeBuffer && view.byteLength < buffer.byteLength && buffer.byteLength === POOL) {
     // Node's pool: its other bytes are not ours to send.
     out.register({})
     out.byte(Tag.BUFFER_HERE)

@@ -10,7 +10,7 @@ const SMALLEST = 16 * 1024
 /** A buffer up to this size is kept for the next message. */
 const KEPT = 4 * 1024 * 1024
 /** Up to this length a loop beats a native call (Node 20 to 26). */
-export const LOOP_STRING = 48
+const LOOP_STRING = 48
 /** Up to this many bytes a loop beats a copy by the runtime. */
 const FEW_BYTES = 128
 /** Up to this length the size in UTF-8 fits one byte. */
