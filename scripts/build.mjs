@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { build } from 'esbuild'
 
 const outdir = process.argv[2] ?? 'dist'
+if (outdir.startsWith('-')) throw new Error(`Expected a directory, got ${outdir}`)
 rmSync(outdir, { recursive: true, force: true })
 /**
  * Builtin modules by `process.getBuiltinModule`. An `import` of one reads every export that it has, and some of

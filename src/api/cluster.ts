@@ -97,8 +97,20 @@ export function createDistribute(context: Context): Distribute {
   return Object.assign(distribute, { module }) as unknown as Distribute
 }
 
-export const newPrograms = (): Programs<string> =>
-  new Programs((fn, { site }) => capture(fn, site === undefined ? {} : { site }))
+/** Programs of function values, whose warnings are printed as Node.js prints its own, each once. */
+export function newPrograms(): Programs<string> {
+  const warned = new Set<string>()
+  return new Programs((fn, { site }) => {
+    const captured = capture(fn, site === undefined ? {} : { site })
+    for (const { reason, message, at } of captured.warnings.filter(
+      (warning) => !warned.has(warning.message),
+    )) {
+      warned.add(message)
+      process.emitWarning(`${message} (${at})`, { type: 'DicompWarning', code: `DICOMP_W_${reason}` })
+    }
+    return captured
+  })
+}
 
 let shared: Engine | undefined
 const sharedContext: Context = {
@@ -110,12 +122,14 @@ const sharedContext: Context = {
 /** Wraps a function so that its calls run on every core of this computer. */
 export const distribute: Distribute = createDistribute(sharedContext)
 
-/** The stack of the call to `distribute`, from which capture learns the file. */
-function callSite(below: Function): string {
+/** The file that calls `distribute`, in which capture looks first; only a guess, so it may be missing. */
+function callSite(below: Function): string | undefined {
   const site: { stack?: string } = {}
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 1
   Error.captureStackTrace(site, below)
   Error.stackTraceLimit = limit
-  return site.stack ?? ''
+  return /(?:\(|at )((?:file:\/\/)?\/.*|[a-zA-Z]:\\.*):\d+:\d+\)?$/
+    .exec(site.stack ?? '')?.[1]
+    ?.replace(/^.*\((?=\/|file:)/, '')
 }

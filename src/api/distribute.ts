@@ -222,7 +222,7 @@ export function distributeFunction<A extends unknown[], R>(
   context: Context,
   fn: (...args: A) => R,
   options: TaskOptions,
-  site: string,
+  site: string | undefined,
 ): Distributed<A, Awaited<R>> {
   if (typeof fn !== 'function') {
     throw new DicompError('DICOMP_E_NOT_A_FUNCTION', `distribute() takes a function, got ${show(fn)}`, {

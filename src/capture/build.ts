@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type * as Esbuild from 'esbuild'
+import { BundleError } from '../errors.ts'
 import { findOwnFiles, type MappedCode, mentionsOwnFile } from './assets.ts'
 import { bundleError } from './build-errors.ts'
 import { LIBRARY, libraryRoot, runtimeModule } from './library.ts'
@@ -56,7 +57,7 @@ export async function build(entry: Entry): Promise<Built> {
 
 async function run(
   esbuild: typeof Esbuild,
-  { text, resolveDir }: Entry,
+  { text, resolveDir, home }: Entry,
   findings: PackageFindings,
   short: boolean,
 ): Promise<MappedCode & { inputs: string[] }> {
@@ -83,6 +84,7 @@ async function run(
     plugins: [fileUrlPlugin(), libraryPlugin(), nativePlugin(findings)],
   })
   const [map, code] = outputFiles[0]?.path.endsWith('.map') ? outputFiles : [outputFiles[1], outputFiles[0]]
+  refuseCircle(home, metafile, resolveDir)
   const inputs = Object.keys(metafile.inputs).filter(
     (path) => path !== ENTRY_FILE && !/^[\w-]{2,}:/.test(path),
   )
@@ -91,6 +93,22 @@ async function run(
     map: map?.text ?? '',
     base: resolveDir,
     inputs: inputs.map((path) => resolve(resolveDir, path)),
+  }
+}
+
+/**
+ * A slot must not run the main program again, which would submit its jobs once more. (A module that is not the
+ * program may be part of a circle: what it does when it is imported, it does in every slot anyway.)
+ * @throws {BundleError} when a module that the function needs imports the program.
+ */
+function refuseCircle(home: string | undefined, { inputs }: Esbuild.Metafile, base: string): void {
+  if (home === undefined || home !== process.argv[1]) return
+  for (const [importer, { imports }] of Object.entries(inputs)) {
+    if (!imports.some(({ path, external }) => !external && resolve(base, path) === home)) continue
+    throw new BundleError(
+      `${resolve(base, importer)} imports ${home}, the program that distributes the function: every slot would run that program again`,
+      { fix: 'move what they share to a module of its own, and import that from both' },
+    )
   }
 }
 

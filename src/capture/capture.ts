@@ -35,6 +35,7 @@ export function capture(fn: Callable, options: CaptureOptions = {}): Captured {
     entry: {
       text,
       resolveDir: walk.dir,
+      home: walk.homeFile,
       hasImports,
       map: () => {
         map ??= walk.afterwards(() => mapOf(pieces, ({ entity }, offset) => walk.placeOf(entity, offset)))

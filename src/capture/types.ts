@@ -38,6 +38,8 @@ export interface Entry {
   text: string
   /** Directory from which bare and relative imports of `text` resolve. */
   resolveDir: string
+  /** The file of the distributed function, which the code that it imports must not import in turn. */
+  home?: string | undefined
   /** Whether `text` has any import; without one it needs no bundler. */
   hasImports: boolean
   /** Source map (v3, JSON-able) from `text` straight to the sources that were written; absolute paths or file URLs. */

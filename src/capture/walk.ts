@@ -159,6 +159,11 @@ export class Walk implements Graph {
     this.dir = script.dir
   }
 
+  /** Absolute path of the file of the distributed function, where that is known already. */
+  get homeFile(): string | undefined {
+    return this.home?.file
+  }
+
   /** The script of the distributed function: its functions go by value, exported or not. */
   private homeScript(): Script | undefined {
     const root = this.memo.get(this.rootFn)
@@ -448,12 +453,14 @@ export class Walk implements Graph {
     this.refuseTrouble()
     const [, part, rest = ''] = /^env\[0\]\[(\d+)\](.*)$/s.exec(error.path) ?? []
     const slot = part === undefined ? undefined : this.slots[Number(part)]
-    const what = error.message.replace(/^Cannot send [^\n]*?: /s, '').replace(/\n {2}Fix: [^\n]*$/, '')
-    refuse(
-      { reason: 'VALUE', what, fix: error.fix ?? '' },
-      slot?.trail,
-      slot ? [rest].filter(Boolean) : [error.path],
-    )
+    const what = error.message
+      .replace(/^Cannot send [^\n]*?: (?:it is (?=an? ))?/s, 'the value is ')
+      .replace(/\n {2}Fix: [^\n]*$/, '')
+    // what the codec advises is meant for arguments
+    const fix = /\bplain (?:object|data)\b/.test(error.fix ?? '')
+      ? 'make it inside the function, or in a module of its own that exports it: the worker imports that module itself'
+      : (error.fix ?? '')
+    refuse({ reason: 'VALUE', what, fix }, slot?.trail, slot ? [rest].filter(Boolean) : [error.path])
   }
 
   private refuseAt(
