@@ -158,6 +158,8 @@ export class Calls implements JobClient {
   #idle(): void {
     this.#busy?.end()
     this.#busy = undefined
+    // A stack holds the functions in it, the handle too, which could never be collected.
+    this.#site = {}
     this.#options.signal?.removeEventListener('abort', this.#onAbort)
     if (this.#ended) this.#job.forget()
   }

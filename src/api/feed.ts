@@ -154,7 +154,8 @@ export class Feed {
 
   /** Keeps an input; true when there was none left. */
   #accept(step: IteratorResult<unknown>): boolean {
-    if (typeof step !== 'object' || step === null) throw new TypeError(`Iterator result ${step} is not an object`)
+    if (typeof step !== 'object' || step === null)
+      throw new TypeError(`Iterator result ${step} is not an object`)
     if (step.done) return true
     this.#kept.set(this.#read++, step.value)
     return false

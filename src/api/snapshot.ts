@@ -1,4 +1,4 @@
-import { decode, type Entities, encode } from '../codec/index.ts'
+import { decode, type Entities, encode, transfer } from '../codec/index.ts'
 
 /**
  * A deep copy of arguments, for a call that has to wait before its arguments can be encoded: what the caller
@@ -13,7 +13,13 @@ export function snapshot(args: unknown[]): unknown[] {
     },
     at: (index) => known[index],
   }
-  const { bytes, attachments } = encode(args, { path: 'args', entities, shared: true })
-  const copies = attachments.map((buffer) => (buffer instanceof ArrayBuffer ? buffer.slice(0) : buffer))
+  const { bytes, attachments, transfer: given = [] } = encode(args, { path: 'args', entities, shared: true })
+  const copies = attachments.map((buffer) => {
+    if (!(buffer instanceof ArrayBuffer)) return buffer
+    if (!given.includes(buffer)) return buffer.slice(0)
+    // It was given away: it moves now, and once more when the call leaves.
+    const moved = structuredClone(buffer, { transfer: [buffer] })
+    return transfer(moved, [moved])
+  })
   return decode({ bytes, attachments: copies }, { entities }) as unknown[]
 }

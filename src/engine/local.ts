@@ -14,6 +14,7 @@ import { givenBuffers, ownBuffers, payloadBytes } from '../slot/wire.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from './engine.ts'
 import { lossError } from './loss.ts'
 import { NestedJobs } from './nested.ts'
+import { ProgramUse } from './program-use.ts'
 
 /** How often slots that idle are looked for, milliseconds. */
 const TICK_MS = 10_000
@@ -40,6 +41,7 @@ export class LocalEngine implements Engine {
   readonly #slots = new Map<number, LiveSlot>()
   readonly #chunks = new Map<number, Chunk>()
   readonly #timers = new Map<number, NodeJS.Timeout>()
+  readonly #programs = new ProgramUse()
   readonly #kinds = new Map<string, SlotKind>()
   /** Why each slot died, until its tasks are settled. */
   readonly #exits = new Map<number, Exit & { label: string }>()
@@ -67,6 +69,7 @@ export class LocalEngine implements Engine {
     const pool = this.#pool(spec.pool)
     const job: RunningJob = { key, spec, client, open: 0 }
     this.#jobs.set(key, job)
+    this.#programs.begin(spec.program.id)
     const { priority, cap, solo, concurrency, crashes } = spec
     this.#handle({ type: 'job', spec: { id: key, pool, priority, cap, solo, concurrency, crashes } })
     return {
@@ -324,7 +327,12 @@ export class LocalEngine implements Engine {
 
   #drop(job: RunningJob): void {
     this.#count(job, -job.open)
-    this.#jobs.delete(job.key)
+    if (!this.#jobs.delete(job.key)) return
+    const unneeded = this.#programs.end(job.spec.program.id)
+    if (unneeded === undefined) return
+    for (const { slot, programs } of this.#slots.values()) {
+      if (programs.delete(unneeded)) slot.send({ type: 'unload', program: unneeded }, [])
+    }
   }
 }
 

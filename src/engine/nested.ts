@@ -8,6 +8,9 @@ import { Pieces } from './pieces.ts'
 /** Program ids of nested work, apart from those that the API gives. */
 let nextProgram = -1
 
+/** Programs of one slot that are recognised when they are submitted again. */
+const KEPT_PROGRAMS = 64
+
 interface NestedJob {
   job: EngineJob
   pieces: Pieces
@@ -91,6 +94,8 @@ export class NestedJobs {
     if (known) return known
     const made = { ...program, id: nextProgram-- }
     this.#programs.set(key, made)
+    const [oldest] = this.#programs.keys()
+    if (this.#programs.size > KEPT_PROGRAMS) this.#programs.delete(oldest as string)
     return made
   }
 }

@@ -217,9 +217,11 @@ describe('stream', () => {
     let i = 0
     const inputs = {
       [Symbol.asyncIterator]: () => ({
-        // biome-ignore lint/suspicious/noThenProperty: what is tested
-        next: () =>
-          ({ then: (call: (step: unknown) => void) => call({ done: i >= 30_000, value: i++ }) }) as never,
+        next: () => {
+          const step = { done: i >= 30_000, value: i++ }
+          // biome-ignore lint/suspicious/noThenProperty: what is tested
+          return { then: (call: (step: unknown) => void) => call(step) } as never
+        },
       }),
     }
     const results = await cluster.distribute((n: number) => n).map(inputs)
