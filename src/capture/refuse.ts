@@ -1,5 +1,7 @@
 /** How a refusal is told: what cannot travel, the whole way to it, and one thing to do about it. */
 import { CaptureError } from '../errors.ts'
+import { isLibrary } from './resolve.ts'
+import { pathOf } from './sourcemap.ts'
 
 /** The rows of the catalogue in docs/capture.md. */
 export type Reason =
@@ -58,5 +60,30 @@ export function refuse(
 ): never {
   const path = [...linesOf(trail), ...inside]
   const way = path.map((line, depth) => `\n${'  '.repeat(depth + 1)}${line}`).join('')
-  throw new CaptureError(reason, `Cannot ship the distributed function: ${what}${way}`, path, fix)
+  const message = `Cannot ship the distributed function: ${what}${way}`
+  throw fromCaller(() => new CaptureError(reason, message, path, fix))
+}
+
+/** Frames of this library between the caller and the place that refuses, at most. */
+const OWN_FRAMES = 40
+
+/** An error whose stack begins at the call of the distributed function. */
+function fromCaller(make: () => CaptureError): CaptureError {
+  const limit = Error.stackTraceLimit
+  Reflect.set(Error, 'stackTraceLimit', limit + OWN_FRAMES)
+  const error = make()
+  const stack = error.stack ?? ''
+  Reflect.set(Error, 'stackTraceLimit', limit)
+  const start = `${error.name}: ${error.message}`
+  if (!stack.startsWith(start)) return error
+  const frames = stack.slice(start.length).split('\n').slice(1)
+  const others = frames.filter((frame) => !isOwn(frame)).slice(0, limit)
+  const value = [start, ...(others.length > 0 ? others : frames.slice(0, limit))].join('\n')
+  Object.defineProperty(error, 'stack', { value, configurable: true, writable: true })
+  return error
+}
+
+function isOwn(frame: string): boolean {
+  const place = /(?:\(|at (?:async )?)([^()]+):\d+:\d+\)?$/.exec(frame)?.[1]
+  return place !== undefined && !place.startsWith('node:') && isLibrary(pathOf(place))
 }

@@ -124,9 +124,24 @@ export function troubleOf(value: unknown): (Trouble & { label?: string }) | unde
     const kind = classOf(value)
     return kind && SUBCLASSED.has(host[1]) && !isNative(kind) ? exotic(kind, host[1]) : trouble
   }
+  if (value === process || value === process.env) return processTrouble(value)
   const kind = classOf(value)
   if (!kind || isSupported(kind)) return undefined
   return instanceTrouble(kind)
+}
+
+function processTrouble(value: object): Trouble {
+  return value === process
+    ? {
+        reason: 'NODE_OBJECT',
+        what: 'the value is `process`, which every process has of its own',
+        fix: 'write `process` inside the function for that of the worker, or capture what you need of it',
+      }
+    : {
+        reason: 'NODE_OBJECT',
+        what: 'the value is `process.env`, which every process has of its own',
+        fix: 'write `process.env` inside the function for that of the worker, or capture a copy: { ...process.env }',
+      }
 }
 
 /** User code derives classes from these; from the others only Node.js does. */

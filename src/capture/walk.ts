@@ -454,11 +454,12 @@ export class Walk implements Graph {
     const [, part, rest = ''] = /^env\[0\]\[(\d+)\](.*)$/s.exec(error.path) ?? []
     const slot = part === undefined ? undefined : this.slots[Number(part)]
     const what = error.message
-      .replace(/^Cannot send [^\n]*?: (?:it is (?=an? ))?/s, 'the value is ')
+      .replace(/^Cannot send [^\n]*?: /s, '')
+      .replace(/^it is /, 'the value is ')
       .replace(/\n {2}Fix: [^\n]*$/, '')
     // what the codec advises is meant for arguments
     const fix = /\bplain (?:object|data)\b/.test(error.fix ?? '')
-      ? 'make it inside the function, or in a module of its own that exports it: the worker imports that module itself'
+      ? 'make it inside the function, or in a module that exports it (the worker imports that itself), or capture a plain object'
       : (error.fix ?? '')
     refuse({ reason: 'VALUE', what, fix }, slot?.trail, slot ? [rest].filter(Boolean) : [error.path])
   }
