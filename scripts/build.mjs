@@ -30,6 +30,7 @@ const builtins = {
 const common = {
   plugins: [builtins],
   minifyWhitespace: true,
+  lineLimit: 160, // Node.js prints the line of an error that nobody caught
   minifySyntax: true,
   bundle: true,
   format: 'esm',
