@@ -95,6 +95,8 @@ export interface Distributed<A extends unknown[], R> {
 /** What a handle is made of; capture finds it when a distributed function is itself captured. */
 export interface HandleParts {
   fn: AnyFunction
+  /** Of `distribute.module`: where the function comes from. */
+  module?: { url: string; exportName: string }
   options: TaskOptions
 }
 
@@ -116,7 +118,7 @@ interface Source {
   program(): Program | Promise<Program>
   local: AnyFunction
   name: string
-  parts: HandleParts | undefined
+  parts: HandleParts
 }
 
 /** @internal */
@@ -179,7 +181,7 @@ export function createHandle<A extends unknown[], R>(
   }
   Object.assign(handle, properties)
   Object.defineProperty(handle, 'name', { value: name, configurable: true })
-  if (source.parts) Object.defineProperty(handle, HANDLE, { value: { ...source.parts, options } })
+  Object.defineProperty(handle, HANDLE, { value: { ...source.parts, options } })
   ends.register(handle, () => calls.end())
   return handle as unknown as Distributed<A, R>
 }
@@ -230,6 +232,10 @@ export function distributeFunction<A extends unknown[], R>(
     })
   }
   const again = (fn as { [HANDLE]?: HandleParts })[HANDLE]
+  if (again?.module) {
+    const { url, exportName } = again.module
+    return distributeModule(context, url, exportName, { ...again.options, ...options })
+  }
   if (again) return distributeFunction(context, again.fn as typeof fn, { ...again.options, ...options }, site)
   const source: Source = {
     program: () => context.programs.prepare(fn, site),
@@ -252,5 +258,6 @@ export function distributeModule<A extends unknown[], R>(
     return (module[exportName] as AnyFunction)(...args)
   }
   const program = (): Program | Promise<Program> => context.programs.prepareModule(url, exportName)
-  return createHandle<A, Awaited<R>>(context, { program, local, name: exportName, parts: undefined }, options)
+  const parts: HandleParts = { fn: local, module: { url: String(url), exportName }, options }
+  return createHandle<A, Awaited<R>>(context, { program, local, name: exportName, parts }, options)
 }

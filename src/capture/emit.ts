@@ -172,7 +172,11 @@ class Emitter {
           const inside = entity.functions.get(fn as never)
           return inside ? names.of(inside) : 'undefined'
         })
-        this.line(`const ${name} = ${RUNTIME}.distribute(${names.of(entity.target as Entity)}, ${options})`)
+        const { module } = entity
+        const what = module
+          ? `.module(${JSON.stringify(module.url)}, ${JSON.stringify(module.exportName)}`
+          : `(${names.of(entity.target as Entity)}`
+        this.line(`const ${name} = ${RUNTIME}.distribute${what}, ${options})`)
         return
       }
       case 'code':

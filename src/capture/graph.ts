@@ -69,6 +69,8 @@ export interface BoundEntity extends Common {
 export interface HandleEntity extends Common {
   kind: 'handle'
   target: Entity | undefined
+  /** Of `distribute.module`: the slot refers to the same module. */
+  module: { url: string; exportName: string } | undefined
   options: unknown
   /** Functions inside the options. */
   functions: Map<Callable, Entity>

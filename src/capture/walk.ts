@@ -37,6 +37,12 @@ import { instanceTrouble, nodeObject, privateMembers, search, troubleOf, visitVa
 
 /** Where a handle of `distribute()` keeps the user's function and its options. */
 export const HANDLE = Symbol.for('dicomp.handle')
+
+interface HandleParts {
+  fn?: unknown
+  module?: { url: string; exportName: string }
+  options?: unknown
+}
 const CHANGES: Change[] = ['fixed', 'values', 'bindings']
 
 export class Walk implements Graph {
@@ -210,7 +216,7 @@ export class Walk implements Graph {
       const fix = 'capture the function behind the proxy'
       refuse({ reason: 'HOST_OBJECT', what: 'the value is a Proxy, which cannot travel', fix }, from)
     }
-    const handle = (fn as { [HANDLE]?: { fn?: unknown; options?: unknown } })[HANDLE]
+    const handle = (fn as { [HANDLE]?: HandleParts })[HANDLE]
     if (handle) return this.handle(fn, handle, from)
     const text = Function.prototype.toString.call(fn)
     if (/\{\s*\[native code\]\s*\}$/.test(text)) return this.native(fn, from)
@@ -371,7 +377,7 @@ export class Walk implements Graph {
     return this.add({ kind: 'named', fn, index: -1, preferred, trail, expression: known.expression })
   }
 
-  private handle(fn: Callable, parts: { fn?: unknown; options?: unknown }, from: Trail | undefined): Entity {
+  private handle(fn: Callable, parts: HandleParts, from: Trail | undefined): Entity {
     const trail: Trail = { from, lines: () => [`the distributed function ${fn.name || '(anonymous)'}`] }
     const preferred = fn.name || 'handle'
     const entity: HandleEntity = {
@@ -381,12 +387,13 @@ export class Walk implements Graph {
       preferred,
       trail,
       target: undefined,
+      module: parts.module,
       options: parts.options,
       functions: new Map(),
     }
     this.add(entity)
     if (fn === this.rootFn && typeof parts.fn === 'function') this.rootFn = parts.fn
-    if (typeof parts.fn === 'function') entity.target = this.entity(parts.fn, trail)
+    if (typeof parts.fn === 'function' && !parts.module) entity.target = this.entity(parts.fn, trail)
     handleOptions(this, entity)
     return entity
   }
