@@ -3,10 +3,11 @@
  * a cluster that works afterwards, and nothing left when it is closed.
  */
 
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import {
   CancelledError,
   type Cluster,
@@ -477,3 +478,11 @@ for (const isolation of ['thread', 'process'] as const) {
 }
 
 const slotProcesses = (): unknown[] => children().filter(({ command }) => command.includes('runner.js'))
+
+// What docs/isolation.md says of threads: no boundary. Should this ever fail, the documentation is wrong.
+test('a native crash in a thread ends the program', () => {
+  const file = fileURLToPath(new URL('fixtures/thread-crash.mjs', import.meta.url))
+  const { signal, stdout } = spawnSync(process.execPath, [file], { encoding: 'utf8' })
+  expect(stdout).toBe('')
+  expect(['SIGSEGV', 'SIGILL', 'SIGBUS', 'SIGTRAP']).toContain(signal)
+})
