@@ -13,6 +13,7 @@ rmSync(outdir, { recursive: true, force: true })
  * Builtin modules by `process.getBuiltinModule`. An `import` of one reads every export that it has, and some of
  * those of node:fs and node:crypto are getters that load half of Node.js.
  */
+const HEAVY = new Set(['node:child_process', 'node:crypto']) // loaded with the first call of one of their functions
 const builtins = {
   name: 'builtins',
   setup({ onLoad }) {
@@ -20,6 +21,11 @@ const builtins = {
     onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
       const contents = readFileSync(path, 'utf8').replace(statement, (_, whole, all, names = '', module) => {
         const some = names.split(',').filter((name) => name.trim() && !/^\s*type\b/.test(name))
+        if (HEAVY.has(module)) {
+          const forward = (name) =>
+            `const ${name} = (...args) => process.getBuiltinModule('${module}').${name}(...args)`
+          return some.map((name) => forward(name.trim())).join(';')
+        }
         const target = whole ?? all ?? `{ ${some.join(',').replaceAll(' as ', ': ')} }`
         return `const ${target} = process.getBuiltinModule('${module}')`
       })

@@ -1,6 +1,6 @@
 /** The slot's end of the socket to its owner: file descriptor 3, frames with a length in front. */
 import { writevSync } from 'node:fs'
-import { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import { framed, frames, LARGEST_PAYLOAD } from '../slot/frames.ts'
 import type { FromSlot, ToSlot } from '../slot/protocol.ts'
 import { fromWire, payloadBytes, toWire } from '../slot/wire.ts'
@@ -11,6 +11,8 @@ const WIRE = 3
 const LONGEST_PAUSE_MS = 5
 
 export function processPort(): Port {
+  // Not imported: threads, which have no use for it, would load it too.
+  const { Socket } = process.getBuiltinModule('node:net')
   const socket = new Socket({ fd: WIRE, readable: true, writable: true })
   // Without its owner a slot has nothing to do.
   const leave = (): void => process.exit(0)
@@ -35,7 +37,7 @@ export function processPort(): Port {
   }
 }
 
-function writeTo(socket: Socket): (parts: Uint8Array[]) => void {
+function writeTo(socket: Writable): (parts: Uint8Array[]) => void {
   return (parts) => {
     socket.cork()
     for (const part of parts) socket.write(part)
