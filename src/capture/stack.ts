@@ -44,7 +44,7 @@ export function mapStack(stack: string, { bundle, name }: StackContext = {}): st
     if (!frame) {
       // Below the last frame of the bundle is what called it: the runner, and what Node.js calls it with.
       const below = i > last && FRAME.test(line)
-      if (!isLibrary(line) && !(below && isInternal(line))) mapped.push(line)
+      if (!isLibrary(line) && !(below && isInternal(line, 'node:'))) mapped.push(line)
       continue
     }
     const [, indent, raw, hash, row, column] = frame as unknown as [
@@ -119,11 +119,8 @@ function readableName(raw: string | undefined, root: string | undefined): string
   return root === undefined ? undefined : before + root
 }
 
-function isInternal(line: string): boolean {
-  return (
-    LOCATION.exec(line)?.[1]?.startsWith('node:internal/') === true ||
-    / \(native\)$|<anonymous>\)?$/.test(line)
-  )
+function isInternal(line: string, prefix = 'node:internal/'): boolean {
+  return LOCATION.exec(line)?.[1]?.startsWith(prefix) === true || / \(native\)$|<anonymous>\)?$/.test(line)
 }
 
 /** Whether the line is a frame of dicomp itself. */
