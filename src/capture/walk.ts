@@ -5,6 +5,7 @@
 import { types } from 'node:util'
 import { encode } from '../codec/encode.ts'
 import type { Encoded } from '../codec/index.ts'
+import { pack } from '../codec/pack.ts'
 import { CaptureError, EncodeError } from '../errors.ts'
 import type { Callable } from './ast.ts'
 import { knownFunction } from './builtins.ts'
@@ -542,6 +543,8 @@ function nearestClass(value: unknown): Callable | undefined {
 
 /** Whether instances of an entity must not travel, whoever sends them. */
 export function isOpaque({ fn }: Entity): boolean {
+  // The class says itself how its instances travel.
+  if (typeof (fn as { [pack]?: unknown })[pack] === 'function') return false
   return Boolean(fn.prototype) && (privateMembers(fn).length > 0 || instanceTrouble(fn) !== undefined)
 }
 
