@@ -7,8 +7,10 @@ import { fromWire, payloadBytes, toWire } from '../slot/wire.ts'
 import type { Port } from './port.ts'
 
 const WIRE = 3
-/** Longest pause, in milliseconds, before another try to write while the owner is slow to read. */
-const LONGEST_PAUSE_MS = 5
+/** Pauses before another try to write: while the owner is about to read, and while it is busy or stopped. */
+const SHORT_PAUSE_MS = 0.05
+const QUICK_TRIES = 100
+const LONG_PAUSE_MS = 5
 
 export function processPort(): Port {
   // Not imported: threads, which have no use for it, would load it too.
@@ -50,18 +52,21 @@ const sleeper = new Int32Array(new SharedArrayBuffer(4))
 /** Returns when the kernel has all of it. */
 function writeNow(parts: Uint8Array[]): void {
   let rest = parts
-  let pause = 0.02
+  let tries = 0
+  // That the kernel is full is no news worth a stack.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
   while (rest.length > 0) {
     try {
       rest = after(rest, writevSync(WIRE, rest))
-      pause = 0.02
+      tries = 0
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code !== 'EAGAIN' && code !== 'EINTR') process.exit(0)
-      Atomics.wait(sleeper, 0, 0, pause)
-      pause = Math.min(pause * 2, LONGEST_PAUSE_MS)
+      Atomics.wait(sleeper, 0, 0, tries++ < QUICK_TRIES ? SHORT_PAUSE_MS : LONG_PAUSE_MS)
     }
   }
+  Error.stackTraceLimit = stackTraceLimit
 }
 
 /** What is left of `parts` after their first `written` bytes. */
