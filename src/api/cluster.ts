@@ -20,7 +20,7 @@ export interface ConnectOptions {
   slots?: number
   /** What the slots are. @default 'thread' */
   isolation?: 'thread' | 'process'
-  /** Memory that one slot may use. @default what Node.js allows */
+  /** Memory that one slot may use, see docs/isolation.md. @default its share of 75 % of this computer's, heap only */
   memory?: Size
   /** Environment variables of the slots, beside the usual ones. */
   env?: Record<string, string>

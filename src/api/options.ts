@@ -46,7 +46,7 @@ export interface TaskOptions {
   signal?: AbortSignal
   /** Where tasks run: threads of this process, or processes of their own, which may crash. @default 'thread' */
   isolation?: 'thread' | 'process'
-  /** Memory that one slot may use. @default what Node.js allows */
+  /** Memory that one slot may use, see docs/isolation.md. @default its share of 75 % of this computer's, heap only */
   memory?: Size
   /** Environment variables of the slots, beside the usual ones (PATH, HOME, LANG, TZ, NODE_ENV, …). @default none */
   env?: Record<string, string>

@@ -70,7 +70,7 @@ for (const isolation of ['thread', 'process'] as const) {
         )
         const stderr = text(entries.filter(({ stream }) => stream === 'stderr'))
         expect(stderr.split('goodbye\n')).toHaveLength(2)
-        expect(error.stderrTail).toBe(stderr)
+        expect((error as SlotCrashedError).stderrTail).toBe(stderr)
         if (how === 'throw') expect(stderr.split('Error: uncaught')).toHaveLength(2)
       },
     )
