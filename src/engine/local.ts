@@ -8,7 +8,7 @@ import { ClosedError, TaskTimeoutError } from '../errors.ts'
 import { endGuard } from '../slot/guard.ts'
 import { spawnProcess } from '../slot/process.ts'
 import type { DoneMessage, FromSlot, SlotKind } from '../slot/protocol.ts'
-import type { Exit, Slot } from '../slot/slot.ts'
+import type { Exit, Slot, SlotEvents } from '../slot/slot.ts'
 import { spawnThread } from '../slot/thread.ts'
 import { givenBuffers, ownBuffers, payloadBytes } from '../slot/wire.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from './engine.ts'
@@ -210,7 +210,7 @@ export class LocalEngine implements Engine {
     let gone = (): void => {}
     const exiting = new Promise<void>((resolve) => (gone = resolve))
     this.#exiting.add(exiting)
-    const slot = spawn(id, kind, this.slots, {
+    const events: SlotEvents = {
       message: (message) => this.#receive(id, message),
       exited: (exit) => {
         this.#slots.get(id)?.nested.end()
@@ -222,7 +222,15 @@ export class LocalEngine implements Engine {
         this.#exiting.delete(exiting)
         gone()
       },
-    })
+    }
+    let slot: Slot
+    try {
+      slot = spawn(id, kind, this.slots, events)
+    } catch (cause) {
+      // Node.js refuses at once (--permission without --allow-worker): a slot that dies before it begins.
+      slot = { label: kind.isolation, send() {}, kill() {}, close() {} }
+      setImmediate(() => events.exited({ memory: false, stderrTail: '', cause }))
+    }
     this.#slots.set(id, { slot, programs: new Set(), nested: new NestedJobs(this, slot, kind) })
     this.#timers.get(-1) ??
       this.#timers.set(-1, setInterval(() => this.#handle({ type: 'tick' }), TICK_MS).unref())

@@ -17,6 +17,13 @@ export function lossError(
   }
   const thrown = exit?.cause instanceof Error ? `${exit.cause.name}: ${exit.cause.message}` : exit?.cause
   const after = exit && 'cause' in exit ? ` after an error that nobody caught (${String(thrown)})` : ''
+  if (cause === 'start' && exit?.exitCode === undefined && exit?.signal === undefined) {
+    return new SlotCrashedError(
+      `No ${pool.isolation} could be started for '${name}': ${thrown}`,
+      {},
+      exit?.cause,
+    )
+  }
   const how = (exit?.signal ? `signal ${exit.signal}` : `exit code ${exit?.exitCode ?? 'unknown'}`) + after
   const what =
     cause === 'start'
