@@ -142,7 +142,8 @@ function ownName(walk: Walk, entity: CodeEntity): void {
   entity.edits.push({ start, end, to: '' })
 }
 
-const STATE = new Set(['argv', 'env', 'cwd', 'pid', 'title', 'execPath'])
+/** What people expect to be the same everywhere; of `pid` and the like they know that it is not. */
+const STATE = new Set(['argv', 'env'])
 
 function noteProcessState(walk: Walk, entity: CodeEntity, name: string, references: Reference[]): void {
   if (name !== 'process') return
