@@ -8,6 +8,6 @@ export function createApi(
   engine: Engine,
   defaults: Partial<TaskOptions>,
 ): { distribute: unknown; connect: unknown } {
-  const distribute = createDistribute({ engine: () => engine, programs: newPrograms(), defaults })
+  const distribute = createDistribute({ engine: () => engine, programs: newPrograms(false), defaults })
   return { distribute, connect: async () => new Cluster(engine, defaults) }
 }

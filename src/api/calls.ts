@@ -41,6 +41,8 @@ export class Calls implements JobClient {
   #open = 0
   /** First call that the engine has not been given. */
   #unsent = 0
+  /** Calls are made in this tick. */
+  #gathering = false
   #stacksLeft = OWN_STACKS
   #site: { stack?: string } = {}
   #busy: { meter: Meter; end(): void } | undefined
@@ -93,7 +95,7 @@ export class Calls implements JobClient {
         encoded,
         resolve,
         reject,
-        site: this.#here(),
+        site: this.#site,
         deadline: undefined,
       }
       if (deadline !== undefined) {
@@ -103,7 +105,14 @@ export class Calls implements JobClient {
       this.#calls.push(call)
       this.#job.asked?.(index)
       if (this.#open++ === 0) this.#begin()
-      if (index === this.#unsent) queueMicrotask(() => this.#flush())
+      // The first call of a tick leaves at once; those that follow it in the same tick travel together.
+      if (!this.#gathering) {
+        this.#gathering = true
+        queueMicrotask(() => this.#endTick())
+        this.#flush()
+      }
+      // After the message is on its way: taking a stack is a tenth of the time of a call.
+      call.site = this.#here()
     })
   }
 
@@ -126,10 +135,15 @@ export class Calls implements JobClient {
     return this.#site
   }
 
+  #endTick(): void {
+    this.#gathering = false
+    this.#stacksLeft = OWN_STACKS
+    if (this.#unsent < this.#next) this.#flush()
+  }
+
   #flush(): void {
     const from = this.#unsent
     this.#unsent = this.#next
-    this.#stacksLeft = OWN_STACKS
     this.#job.add(from, this.#next, 1)
   }
 

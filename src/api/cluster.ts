@@ -97,9 +97,13 @@ export function createDistribute(context: Context): Distribute {
   return Object.assign(distribute, { module }) as unknown as Distribute
 }
 
-/** Programs of function values, whose warnings are printed as Node.js prints its own, each once. */
-export function newPrograms(): Programs<string> {
-  const warned = new Set<string>()
+const warned = new Set<string>()
+
+/**
+ * Programs of function values.
+ * @param warn print what capture warns of, as Node.js prints its own warnings, each once
+ */
+export function newPrograms(warn = true): Programs<string> {
   return new Programs((fn, { site }) => {
     const captured = capture(fn, site === undefined ? {} : { site })
     for (const { reason, message, at } of captured.warnings.filter(

@@ -79,7 +79,9 @@ export class Executor {
     const chunk = this.#running.get(id)
     if (!chunk) return this.#return(id)
     chunk.aborted = reason
-    chunk.context.controller?.abort(new CancelledError(reason))
+    // Made even if nobody has asked for it yet: who asks later finds it aborted.
+    chunk.context.controller ??= new AbortController()
+    chunk.context.controller.abort(new CancelledError(reason))
   }
 
   /** The chunk's task waits for `change` more (or fewer) nested tasks: while it waits, other chunks may run. */

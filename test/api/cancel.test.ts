@@ -288,3 +288,25 @@ describe('close', () => {
     expect((await calls).filter(({ status }) => status === 'rejected').length).toBeGreaterThan(0)
   })
 })
+
+it('a task that asks for its signal after the abort finds it aborted', async () => {
+  const seen = shared()
+  const controller = new AbortController()
+  const late = cluster.distribute(
+    async (report: Int32Array) => {
+      Atomics.store(report, 0, 1)
+      while (Atomics.load(report, 1) === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+      // The message about the abort is here before this timer.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      Atomics.store(report, 2, task.signal.aborted ? 1 : 2)
+    },
+    { signal: controller.signal },
+  )
+  const call = late(seen)
+  await until(() => Atomics.load(seen, 0) === 1)
+  controller.abort('enough')
+  Atomics.store(seen, 1, 1)
+  await expect(call).rejects.toThrow('cancelled')
+  await until(() => Atomics.load(seen, 2) !== 0)
+  expect(seen[2]).toBe(1)
+})
