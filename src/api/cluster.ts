@@ -106,11 +106,11 @@ const warned = new Set<string>()
 export function newPrograms(warn = true): Programs<string> {
   return new Programs((fn, { site }) => {
     const captured = capture(fn, site === undefined ? {} : { site })
-    for (const { reason, message, at } of captured.warnings.filter(
-      (warning) => !warned.has(warning.message),
-    )) {
+    for (const warning of warn ? captured.warnings : []) {
+      const { reason, message } = warning
+      if (warned.has(message)) continue
       warned.add(message)
-      process.emitWarning(`${message} (${at})`, { type: 'DicompWarning', code: `DICOMP_W_${reason}` })
+      process.emitWarning(`${message} (${warning.at})`, { type: 'DicompWarning', code: `DICOMP_W_${reason}` })
     }
     return captured
   })
