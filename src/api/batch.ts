@@ -3,7 +3,7 @@
  * encoded when their chunk leaves, so a million inputs cost nothing until then. It creates no promise per task.
  */
 import type { Program } from '../capture/program.ts'
-import { decode, type Encoded, encodeList, packNumbers } from '../codec/index.ts'
+import { decode, type Encoded, encodeList, packNumbers, takeGiven } from '../codec/index.ts'
 import { MAP_CAP } from '../core/chunk-size.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
 import { CancelledError, DeadlineError } from '../errors.ts'
@@ -218,7 +218,7 @@ export class Batch implements JobClient {
       }
       const nameOf = (index: number): string => `inputs[${start + at + index}]`
       const { encoded, failed } = encodeList(list, { entities, shared }, nameOf)
-      lists.push(encoded)
+      lists.push(shared ? encoded : takeGiven(encoded))
       for (const { index, error } of failed) {
         skip.push(at + index)
         this.#refused.add(start + at + index)

@@ -3,7 +3,7 @@
  * leaves at the end of the tick without waiting for others.
  */
 import type { Program } from '../capture/program.ts'
-import { decode, type Encoded, encodeList } from '../codec/index.ts'
+import { decode, type Encoded, encodeList, takeGiven } from '../codec/index.ts'
 import { CALL_CAP } from '../core/chunk-size.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
 import { CancelledError, DeadlineError, EncodeError } from '../errors.ts'
@@ -86,7 +86,7 @@ export class Calls implements JobClient {
       const { entities } = this.program
       const { encoded: list, failed } = encodeList([args], { path: 'args', entities, shared: this.#shared })
       if (failed[0]) return Promise.reject(failed[0].error)
-      encoded = list
+      encoded = this.#shared ? list : takeGiven(list)
     }
     return new Promise((resolve, reject) => {
       const index = this.#next++

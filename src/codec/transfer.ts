@@ -2,6 +2,7 @@
  * Buffers that their owner gives away. The marks are kept beside the values, not around them: `transfer(x)` is `x`,
  * so a function that is called locally gets what it expects, and the encoder only looks when it meets a buffer.
  */
+import type { Encoded } from './index.ts'
 import { isBuffer } from './kinds.ts'
 
 const KEY = Symbol.for('dicomp.transfer')
@@ -36,6 +37,17 @@ export function isGiven(buffer: ArrayBuffer): boolean {
 /** Takes the mark off, once the buffer is on a transfer list. */
 export function clearGiven(buffer: ArrayBuffer): void {
   marks().delete(buffer)
+}
+
+/**
+ * The same encoding with the given buffers taken from their owner, who sees them detached: what posting to a thread
+ * does by itself, and a socket does not.
+ */
+export function takeGiven(encoded: Encoded): Encoded {
+  const { bytes, attachments, transfer: given = [] } = encoded
+  if (given.length === 0) return encoded
+  const taken = new Map(given.map((buffer) => [buffer, structuredClone(buffer, { transfer: [buffer] })]))
+  return { bytes, attachments: attachments.map((buffer) => taken.get(buffer as ArrayBuffer) ?? buffer) }
 }
 
 function buffersIn(root: unknown): Set<ArrayBuffer> {

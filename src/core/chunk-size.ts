@@ -4,8 +4,15 @@
  * stay at the small end: about half a millisecond of work.
  */
 
-/** Work per chunk that we aim at, in milliseconds. Between 0.1 and 10 ms throughput was the same. */
+/** Work per chunk that we aim at, in milliseconds. Between 0.1 and 10 ms throughput of tiny tasks was the same. */
 export const TARGET_MS = 0.5
+/**
+ * The same while much work waits: with tasks of about a millisecond, a message for each costs several percent of the
+ * cores. Nothing waits for such a chunk to end: its results are reported, and the rest asked back, on the way.
+ */
+export const LONG_TARGET_MS = 4
+/** Chunks grow beyond TARGET_MS when the queue holds at least this many of them for every slot. */
+const LONG_QUEUE = 16
 /** Most tasks of one chunk when each task has a promise of its own. */
 export const CALL_CAP = 256
 /** Most tasks of one chunk of a map, where a task costs nothing but its value. */
@@ -42,7 +49,9 @@ export function learn(pace: Pace, tasks: number, ms: number): void {
  */
 export function chunkSize(pace: Pace, queued: number, slots: number, cap: number): number {
   if (pace.msPerTask === undefined) return 1
-  const byTime = pace.msPerTask > 0 ? TARGET_MS / pace.msPerTask : cap
+  const share = (pace.msPerTask * queued) / (LONG_QUEUE * slots)
+  const target = Math.min(LONG_TARGET_MS, Math.max(TARGET_MS, share))
+  const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? CHUNK_BYTES / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
   const byTail = Math.ceil(queued / (2 * slots))

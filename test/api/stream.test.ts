@@ -109,9 +109,10 @@ describe('stream', () => {
   it('stops the work and closes the generator when the consumer breaks', async () => {
     const { state, items } = counting(1_000_000)
     const f = cluster.distribute((n: number) => n)
-    for await (const { index } of f.stream(items, { bufferSize: 5 })) if (index === 20) break
+    let taken = 0
+    for await (const _ of f.stream(items, { bufferSize: 5 })) if (++taken === 20) break
     expect(state.closed).toBe(true)
-    expect(state.read).toBeLessThan(40)
+    expect(state.read).toBeLessThanOrEqual(25)
   })
 
   it('stops the work and closes an async generator when the consumer throws', async () => {
