@@ -37,3 +37,7 @@ export class Live {
 
 /** A number with thousands separators. */
 export const count = (value: number): string => Math.round(value).toLocaleString('en-US')
+
+/** "1 slot", "2 slots". */
+export const amount = (value: number, one: string, many = `${one}s`): string =>
+  `${count(value)} ${value === 1 ? one : many}`

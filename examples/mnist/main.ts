@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { connect } from 'dicomp'
 import { numberOption, usage } from '../options.ts'
-import { Live } from '../terminal.ts'
+import { amount, Live } from '../terminal.ts'
 import { type Curve, chart, drawCurves, sparkline } from './chart.ts'
 import { loadDigits } from './digits.ts'
 import { type Epoch, type TrainOptions, train } from './train.ts'
@@ -45,7 +45,7 @@ const data = loadDigits()
 const say = (text: string) => flags.json || console.log(text)
 say(
   `${data.training.count} digits to learn, ${data.test.count} to test; 784 – ${options.hidden} – 10; ` +
-    `batches of ${options.batch} in ${options.shards} parts; ${slots} slot(s), seed ${options.seed}`,
+    `batches of ${options.batch} in ${options.shards} parts; ${amount(slots, 'slot')}, seed ${options.seed}`,
 )
 const { many, one } = await run()
 
@@ -81,7 +81,7 @@ if (flags.json) {
   console.log(`\n${chart(curves.loss, 6)}\n\n${chart(curves.accuracy, 6)}\n`)
   console.log(`accuracy   ${accuracy} of ${data.test.count} test digits`)
   console.log(
-    `time       ${many.reduce((sum, { seconds }) => sum + seconds, 0).toFixed(1)} s for ${options.epochs} epochs on ${slots} slot(s)`,
+    `time       ${many.reduce((sum, { seconds }) => sum + seconds, 0).toFixed(1)} s for ${amount(options.epochs, 'epoch')} on ${amount(slots, 'slot')}`,
   )
   if (one) {
     console.log(
@@ -124,7 +124,7 @@ async function run(): Promise<{ many: Epoch[]; one: Epoch[] | undefined }> {
 function statusLine(done: Epoch[], slots: number): string {
   const { epoch, loss, accuracy, seconds } = done[done.length - 1] as Epoch
   const learnt = `loss ${loss.toFixed(3)}  accuracy ${(100 * accuracy).toFixed(2)} %`
-  return `epoch ${String(epoch).padStart(2)}/${options.epochs}  ${learnt}  ${seconds.toFixed(2)} s  ${slots} slot(s)`
+  return `epoch ${String(epoch).padStart(2)}/${options.epochs}  ${learnt}  ${seconds.toFixed(2)} s  ${amount(slots, 'slot')}`
 }
 
 function lines(done: Epoch[]): string {

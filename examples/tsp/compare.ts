@@ -1,5 +1,5 @@
 import { connect } from 'dicomp'
-import { Live } from '../terminal.ts'
+import { amount, Live } from '../terminal.ts'
 import type { Problem } from './geometry.ts'
 import { type Progress, solve } from './solve.ts'
 
@@ -34,7 +34,7 @@ export async function compare(p: Problem, options: CompareOptions): Promise<{ ru
       if (!last) continue
       const { length, seconds, kicks } = last
       runs.push({ seed: options.seed + i, slots, length, seconds, kicks })
-      live.show(`seed ${options.seed + i}, ${slots} slot(s): ${length} after ${seconds.toFixed(1)} s`)
+      live.show(`seed ${options.seed + i}, ${amount(slots, 'slot')}: ${length} after ${seconds.toFixed(1)} s`)
     }
   }
   live.end()
@@ -44,7 +44,7 @@ export async function compare(p: Problem, options: CompareOptions): Promise<{ ru
 function tableOf(runs: Run[], { slots, optimum, seconds }: CompareOptions): string {
   const quality = ({ length }: { length: number }) =>
     optimum === undefined ? length.toFixed(0) : `${(100 * (length / optimum - 1)).toFixed(3)} %`
-  const rows = [`${seconds} s each`.padEnd(12) + '1 slot'.padStart(16) + `${slots} slots`.padStart(16)]
+  const rows = [`${seconds} s each`.padEnd(12) + '1 slot'.padStart(16) + amount(slots, 'slot').padStart(16)]
   const pick = (seed: number, count: number) =>
     runs.find((run) => run.seed === seed && run.slots === count) as Run
   for (const seed of new Set(runs.map((run) => run.seed))) {

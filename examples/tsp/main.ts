@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connect } from 'dicomp'
 import { numberOption, usage } from '../options.ts'
-import { count, Live } from '../terminal.ts'
+import { amount, count, Live } from '../terminal.ts'
 import { compare } from './compare.ts'
 import { problemOf } from './geometry.ts'
 import { type Progress, solve } from './solve.ts'
@@ -54,7 +54,8 @@ async function run(): Promise<void> {
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())
   const n = instance.x.length
-  if (!flags.json) console.log(`${instance.name}: ${count(n)} cities, ${slots} slot(s), seed ${seed}`)
+  if (!flags.json)
+    console.log(`${instance.name}: ${amount(n, 'city', 'cities')}, ${amount(slots, 'slot')}, seed ${seed}`)
 
   let last: Progress | undefined
   const options = { seconds: seconds ?? 15, seed, optimum, signal: stop.signal }
@@ -87,7 +88,7 @@ async function run(): Promise<void> {
     console.log(`length    ${count(last.length)}${gapText(last.length)}`)
     console.log('checked   every city once, length computed again from the coordinates')
     console.log(
-      `work      ${count(last.searches)} searches, ${count(last.kicks)} kicks in ${last.seconds.toFixed(1)} s on ${slots} slot(s)`,
+      `work      ${amount(last.searches, 'search', 'searches')}, ${count(last.kicks)} kicks in ${last.seconds.toFixed(1)} s on ${amount(slots, 'slot')}`,
     )
     console.log(`drawn     ${svg}`)
   }
@@ -97,7 +98,7 @@ async function run(): Promise<void> {
 function statusLine(now: Progress): string {
   const time = `${now.seconds.toFixed(1).padStart(5)} s`
   const rate = (now.searches / now.seconds).toFixed(1)
-  return `${time}  best ${count(now.length)}${gapText(now.length)}  ${now.improvements} improvements  ${now.searches} searches (${rate}/s)  ${slots} slot(s)`
+  return `${time}  best ${count(now.length)}${gapText(now.length)}  ${amount(now.improvements, 'improvement')}  ${amount(now.searches, 'search', 'searches')} (${rate}/s)  ${amount(slots, 'slot')}`
 }
 
 function gapText(length: number): string {
