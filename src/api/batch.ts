@@ -7,6 +7,7 @@ import { decode, type Encoded, encodeList, packNumbers, takeGiven } from '../cod
 import { MAP_CAP } from '../core/chunk-size.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
 import { CancelledError, DeadlineError } from '../errors.ts'
+import { FEW_NUMBERS } from '../slot/payload.ts'
 import type { Delivery } from '../slot/protocol.ts'
 import { Feed, type Window } from './feed.ts'
 import { writeLog } from './log.ts'
@@ -42,8 +43,6 @@ export interface BatchOptions {
   site: { stack?: string }
 }
 
-/** Up to this many numbers travel as a plain array. */
-const FEW_NUMBERS = 32
 const NOTHING = { queued: 0, running: 0, slots: 0 }
 
 export class Batch implements JobClient {

@@ -7,6 +7,7 @@ import { decode, type Encoded, encodeList, takeGiven } from '../codec/index.ts'
 import { CALL_CAP } from '../core/chunk-size.ts'
 import type { Arguments, Engine, EngineJob, JobClient } from '../engine/engine.ts'
 import { CancelledError, DeadlineError, EncodeError } from '../errors.ts'
+import { FEW_NUMBERS } from '../slot/payload.ts'
 import type { Delivery } from '../slot/protocol.ts'
 import { announce, newJobId } from './channel.ts'
 import { writeLog } from './log.ts'
@@ -216,7 +217,7 @@ export class Calls implements JobClient {
     }
     if (filled === count) {
       return {
-        payload: { kind: 'f64', values: count > 32 ? Float64Array.from(numbers) : numbers },
+        payload: { kind: 'f64', values: count > FEW_NUMBERS ? Float64Array.from(numbers) : numbers },
         skip: [],
         owned: true,
       }

@@ -3,7 +3,7 @@
  * passes the same contract tests. Engines see indexes and bytes, never user values.
  */
 import type { Encoded } from '../codec/index.ts'
-import type { Delivery, Payload, SlotKind, SlotProgram } from '../slot/protocol.ts'
+import type { Delivery, NestedSpec, Payload, SlotKind, SlotProgram } from '../slot/protocol.ts'
 
 export interface Engine {
   /** Tasks that can run at the same time. */
@@ -16,25 +16,8 @@ export interface Engine {
 }
 
 /** What an engine has to know of a job. */
-export interface TaskSpec {
-  /** For people: `solve-3`. */
-  id: string
-  name: string
+export interface TaskSpec extends Omit<NestedSpec, 'program'> {
   program: SlotProgram
-  /** Elements are arrays of arguments; otherwise each is the only argument. */
-  spread: boolean
-  priority: number
-  /** Most tasks of one chunk. */
-  cap: number
-  /** One task per chunk. */
-  solo: boolean
-  /** Milliseconds that one execution may take. */
-  timeout: number | undefined
-  /** Most tasks at the same time. */
-  concurrency: number
-  /** Slots that one task may kill. */
-  crashes: number
-  pool: SlotKind
 }
 
 /** Arguments of consecutive tasks. */

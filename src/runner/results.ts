@@ -8,12 +8,10 @@ import {
   sendable,
 } from '../codec/index.ts'
 import { EncodeError, OutOfMemoryError } from '../errors.ts'
+import { FEW_NUMBERS } from '../slot/payload.ts'
 import type { Payload } from '../slot/protocol.ts'
 import type { Port } from './port.ts'
 import type { LoadedProgram } from './programs.ts'
-
-/** Up to this many numbers travel faster as a plain array than as a buffer of their own. */
-const FEW_NUMBERS = 32
 
 export function decodePayload(payload: Payload, program: LoadedProgram): ArrayLike<unknown> {
   const options = { entities: program.entities }

@@ -123,15 +123,22 @@ export type NestedToSlot =
 
 /** A `TaskSpec` (engine/engine.ts) whose program is named by its parts. */
 export interface NestedSpec {
+  /** For people: `solve-3`. */
   id: string
   name: string
   program: Omit<SlotProgram, 'id'>
+  /** Elements are arrays of arguments; otherwise each is the only argument. */
   spread: boolean
   priority: number
+  /** Most tasks of one chunk. */
   cap: number
+  /** One task per chunk. */
   solo: boolean
+  /** Milliseconds that one execution may take. */
   timeout: number | undefined
+  /** Most tasks at the same time. */
   concurrency: number
+  /** Slots that one task may kill. */
   crashes: number
   pool: SlotKind
 }
