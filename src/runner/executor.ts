@@ -9,8 +9,8 @@ import type { Port } from './port.ts'
 import type { LoadedProgram, Programs } from './programs.ts'
 import { decodePayload, encodeResults } from './results.ts'
 
-/** Milliseconds of tasks between two looks at the mailbox. */
-const SLICE_MS = 3
+/** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
+const SLICE_MS = 12
 
 type Pause = PromiseLike<unknown> | 'look' | 'over'
 
