@@ -10,7 +10,7 @@ import { spawnProcess } from '../slot/process.ts'
 import type { DoneMessage, FromSlot, SlotKind } from '../slot/protocol.ts'
 import type { Exit, Slot, SlotEvents } from '../slot/slot.ts'
 import { spawnThread } from '../slot/thread.ts'
-import { givenBuffers, ownBuffers, payloadBytes } from '../slot/wire.ts'
+import { givenBuffers, movableBuffers, payloadBytes } from '../slot/wire.ts'
 import type { Engine, EngineJob, JobClient, TaskSpec } from './engine.ts'
 import { lossError } from './loss.ts'
 import { NestedJobs } from './nested.ts'
@@ -190,7 +190,7 @@ export class LocalEngine implements Engine {
         skip,
         payload,
       },
-      owned ? ownBuffers(payload) : givenBuffers(payload),
+      owned ? movableBuffers(payload) : givenBuffers(payload),
     )
   }
 

