@@ -1,0 +1,158 @@
+/**
+ * The messages between clients and nodes. They travel as frames of the codec, whose decoder is safe against hostile
+ * bytes; `readMessage` also checks their shape, since anything may be published on a subject.
+ */
+import { decode, type Encoded, encode, fromFrame, toFrame } from '../codec/index.ts'
+import type { NestedSpec, Payload } from '../slot/protocol.ts'
+
+/** Bytes in the object store of the pool. */
+export interface BlobRef {
+  /** Hex SHA-256 of the bytes: their name. */
+  hash: string
+  size: number
+}
+
+/** Bytes that came with the message, or where they are. */
+export type Bytes = { inline: Uint8Array } | { blob: BlobRef }
+
+/** What a node has to have to run a task. Absent fields are no need. */
+export interface Need {
+  tags?: string[]
+  /** Bytes per slot. */
+  memory?: number
+}
+
+export interface RemoteProgram {
+  /** Unique at the client. */
+  id: number
+  name: string
+  /** The bundle. */
+  code: BlobRef
+  natives: { name: string; version: string; optional: boolean }[]
+  /** Captured values: a frame (`toFrame`). */
+  env: Bytes
+}
+
+/** What a node has to know of a job: sent with every chunk, read once per job. */
+export interface RemoteSpec extends Omit<NestedSpec, 'program'> {
+  program: RemoteProgram
+}
+
+/** A chunk: client → work queue → node. */
+export interface TaskMessage {
+  type: 'task'
+  client: string
+  /** Unique at the client, as are chunks. */
+  job: number
+  chunk: number
+  /** Tasks `start` to `start + count`. */
+  start: number
+  count: number
+  attempt: number
+  /** Offsets of tasks that must not run. */
+  skip: number[]
+  /** A frame of the RemoteSpec, so that a node which knows the job need not read it. */
+  spec: Uint8Array
+  /** A frame of the arguments (`payloadFrame`). */
+  payload: Bytes
+}
+
+/** Node → client. */
+export type ToClient =
+  /** The node has these chunks: [job, chunk]. */
+  | { type: 'held'; node: string; chunks: [job: number, chunk: number][] }
+  | ResultMessage
+  /** Tasks that get no result from this node, with why (crashed, timed out, code cannot be loaded). */
+  | LostMessage
+  | {
+      type: 'log'
+      node: string
+      job: number
+      chunk: number
+      index: number
+      stream: 'stdout' | 'stderr'
+      text: string
+    }
+  /** `value` is a frame. */
+  | { type: 'progress'; node: string; job: number; chunk: number; index: number; value: Uint8Array }
+
+export interface ResultMessage {
+  type: 'result'
+  node: string
+  job: number
+  chunk: number
+  /** Numbers the messages of a chunk that have to be confirmed, from 0. */
+  seq: number
+  start: number
+  count: number
+  attempt: number
+  /** Offsets, from `start`, of tasks whose element is an error. */
+  failed: number[]
+  /** Nothing more comes of this chunk: what it has not reported was not begun (or, drained, not finished). */
+  last: boolean
+  /** Time that slots spent on these tasks, milliseconds. */
+  ms: number
+  /** A frame of the results. */
+  payload: Bytes
+  /** For people: `node-a, process 4711`. */
+  slot: string
+}
+
+export interface LostMessage {
+  type: 'lost'
+  node: string
+  job: number
+  chunk: number
+  seq: number
+  start: number
+  count: number
+  last: boolean
+  /** The execution that failed, where it may be tried again (a timeout). */
+  attempt: number | undefined
+  /** A frame of the error. */
+  error: Uint8Array
+}
+
+/** Client → node. */
+export type ToNode =
+  /** Results and losses that have arrived. */
+  | { type: 'confirm'; client: string; got: [job: number, chunk: number, seq: number][] }
+  /** Nobody wants these chunks from this node: stop them, report nothing. */
+  | { type: 'drop'; client: string; chunks: [job: number, chunk: number][] }
+  /** Nobody wants these tasks of a chunk. */
+  | { type: 'dropTasks'; client: string; job: number; chunk: number; start: number; end: number }
+  /** The job is over: forget what is kept of it. */
+  | { type: 'forget'; client: string; job: number }
+  /** Take nothing new, finish what runs, leave. */
+  | { type: 'drain' }
+
+/** Client → all nodes of a pool. */
+export type ToNodes =
+  | { type: 'alive'; client: string; needs: Need[] }
+  | { type: 'bye'; client: string }
+
+/** Node → all clients of a pool. */
+export interface Heartbeat {
+  type: 'heartbeat'
+  /** Unique, made anew with each start of the agent. */
+  node: string
+  /** For people, unique in the pool. */
+  name: string
+  /** When the agent started, milliseconds since 1970 by its own clock: for people only. */
+  startedAt: number
+  state: 'working' | 'draining' | 'left'
+  slots: number
+  /** Slots without work. */
+  free: number
+  tags: string[]
+  /** Bytes per slot. */
+  memory: number
+  host: { os: string; arch: string; cpus: number; runtime: string; dicomp: string; load: number }
+  protocol: number
+  /** Everything that it holds: [client, job, chunk]. */
+  held: [client: string, job: number, chunk: number][]
+}
+
+export type AnyMessage = TaskMessage | ToClient | ToNode | ToNodes | Heartbeat
+
+export const writeMessage = (message: AnyMessage): Uint8Array => toFrame(encode(message))

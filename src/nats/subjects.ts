@@ -1,0 +1,44 @@
+/** Names on the server. A token is what stands between two dots: no dots, spaces or wildcards. */
+
+/** Everything of dicomp is below this. */
+const NS = 'dicomp'
+
+/** Which consumer a chunk waits for: urgent (priority > 0), normal, idle (< 0). */
+export type Level = 'p0' | 'p1' | 'p2'
+export const LEVELS: readonly Level[] = ['p0', 'p1', 'p2']
+export const levelOf = (priority: number): Level => (priority > 0 ? 'p0' : priority < 0 ? 'p2' : 'p1')
+
+/** Need of a task that any node satisfies. */
+export const ANY = 'any'
+
+export const subjects = {
+  /** A chunk in the work queue. Client last: permissions are prefixes of it. */
+  task: (pool: string, level: Level, need: string, client: string) =>
+    `${NS}.t.${pool}.${level}.${need}.${client}`,
+  /** What one consumer takes. */
+  tasksOf: (pool: string, level: Level, need: string) => `${NS}.t.${pool}.${level}.${need}.*`,
+  allTasks: (pool: string) => `${NS}.t.${pool}.>`,
+  /** To one client: held, results, logs, progress. */
+  client: (client: string) => `${NS}.c.${client}`,
+  /** To one node: confirm, drop, drain. */
+  node: (node: string) => `${NS}.n.${node}`,
+  /** From clients to all nodes of a pool: alive, bye. */
+  clients: (pool: string, client: string) => `${NS}.a.${pool}.${client}`,
+  allClients: (pool: string) => `${NS}.a.${pool}.*`,
+  /** From nodes to all clients. */
+  heartbeat: (pool: string, node: string) => `${NS}.hb.${pool}.${node}`,
+  heartbeats: (pool: string) => `${NS}.hb.${pool}.*`,
+  /** "Who is there?": nodes answer with a heartbeat at once. */
+  roll: (pool: string) => `${NS}.roll.${pool}`,
+} as const
+
+/** Work queue of a pool. */
+export const streamOf = (pool: string): string => `T_${pool}`
+export const consumerOf = (level: Level, need: string): string => `${level}_${need}`
+/** Object store of a pool. */
+export const bucketOf = (pool: string): string => `dicomp_${pool}`
+/** Inbox prefix of one identity: with the default `_INBOX` every user could read everyone's replies. */
+export const inboxOf = (identity: string): string => `_INBOX_${identity}`
+
+/** Whether a name may be a token of a subject, and a part of the name of a stream: letters, digits, `-` and `_`. */
+export const isToken = (name: string): boolean => /^[A-Za-z0-9_-]{1,64}$/.test(name)
