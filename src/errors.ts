@@ -30,6 +30,13 @@ export const ERRORS = {
   DICOMP_E_LINE: 'A line of the input is not what it should be (JSON, UTF-8); the message has its number.',
   DICOMP_E_RESULT: 'The result of a task cannot be written as JSON.',
   DICOMP_E_RESUME: 'An interrupted run cannot be continued: its task, options, input or output is another.',
+  DICOMP_E_LINK: 'The link to a cluster is malformed, expired or for another cluster.',
+  DICOMP_E_CONNECT: 'No nats-server answers at the address of the cluster.',
+  DICOMP_E_PIN: 'The server shows another certificate than the one that the link names.',
+  DICOMP_E_ACCESS: 'The server refuses the credentials (wrong or revoked), or what was asked is not allowed.',
+  DICOMP_E_SERVER: 'The server cannot be used: it is too old, lacks JetStream, or has something else there.',
+  DICOMP_E_BLOB: 'Bytes in the object store are not there any more, are damaged, or do not come.',
+  DICOMP_E_STORE_FULL: 'The object store or the work queue of the cluster has no room.',
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
@@ -189,5 +196,35 @@ export class InputError extends DicompError {
 export class ClosedError extends DicompError {
   constructor() {
     super('DICOMP_E_CLOSED', 'The cluster is closed and takes no more work', { fix: 'connect() again' })
+  }
+}
+
+/** A link to a cluster cannot be used. The message never has its secret. */
+export class LinkError extends DicompError {
+  constructor(message: string, fix: string) {
+    super('DICOMP_E_LINK', message, { fix })
+  }
+}
+
+/** There is no connection to the engine of the cluster; `code` tells which of the reasons. */
+export class ConnectError extends DicompError {
+  constructor(
+    code: 'DICOMP_E_CONNECT' | 'DICOMP_E_PIN' | 'DICOMP_E_ACCESS' | 'DICOMP_E_SERVER',
+    message: string,
+    fix: string,
+    cause?: unknown,
+  ) {
+    super(code, message, { fix, ...(cause === undefined ? {} : { cause }) })
+  }
+}
+
+/** Bytes could not be had from the object store, or not be put there. */
+export class BlobError extends DicompError {
+  constructor(
+    message: string,
+    options: { code?: 'DICOMP_E_BLOB' | 'DICOMP_E_STORE_FULL'; fix?: string; cause?: unknown } = {},
+  ) {
+    const { code = 'DICOMP_E_BLOB', ...rest } = options
+    super(code, message, rest)
   }
 }

@@ -28,6 +28,7 @@ const ALLOWED: Record<string, string[]> = {
   api: ['capture', 'engine', 'core', 'codec', 'slot', 'errors'],
   capture: ['codec', 'errors'],
   engine: ['core', 'slot', 'codec', 'errors'],
+  nats: ['codec', 'slot', 'errors'],
   slot: ['codec', 'errors'],
   runner: ['slot', 'codec', 'errors', 'task'],
   codec: ['errors'],

@@ -1,0 +1,143 @@
+/**
+ * A nats-server with JetStream in a folder of its own, on a free port, for one test file. No TLS and no users unless
+ * its configuration has them.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer, connect as dial } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+export interface NatsOptions {
+  /** More lines of its configuration file. */
+  config?: string
+  /** @default true */
+  jetstream?: boolean
+  /** @default a free one */
+  port?: number
+}
+
+export interface Nats {
+  /** Without credentials. */
+  readonly url: string
+  readonly port: number
+  /** Holds its configuration, its log and the store. */
+  readonly dir: string
+  readonly pid: number
+  /** What it wrote to its log. */
+  log(): string
+  /** Replaces the `config` lines and has them read. */
+  reload(config: string): Promise<void>
+  /** Ends it and waits until it is gone. `SIGSTOP` and `SIGCONT` do not wait. */
+  kill(signal: NodeJS.Signals): Promise<void>
+  /** Starts it again: same port, same folder. */
+  restart(): Promise<void>
+  /** Ends it and removes its folder. */
+  stop(): Promise<void>
+}
+
+export async function startNats(options: NatsOptions = {}): Promise<Nats> {
+  const binary = await natsBinary()
+  const dir = await mkdtemp(join(tmpdir(), 'dicomp-nats-'))
+  await mkdir(join(dir, 'store'))
+  const port = options.port ?? (await freePort())
+  const file = join(dir, 'nats.conf')
+  const log = join(dir, 'nats.log')
+  const configure = (config = '') =>
+    writeFile(
+      file,
+      [
+        `host: 127.0.0.1`,
+        `port: ${port}`,
+        `log_file: "${log}"`,
+        options.jetstream === false ? '' : `jetstream { store_dir: "${join(dir, 'store')}" }`,
+        config,
+      ].join('\n'),
+    )
+  await configure(options.config)
+
+  let child: ChildProcess
+  const start = async () => {
+    child = spawn(binary, ['-c', file], { stdio: 'ignore' })
+    for (let i = 0; !(await listens(port)); i++) {
+      if (i > 1000 || child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`nats-server did not start: ${existsSync(log) ? readFileSync(log, 'utf8') : 'no log'}`)
+      await sleep(10)
+    }
+  }
+  const kill = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise((resolve) => child.once('exit', resolve))
+    child.kill(signal)
+    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await gone
+  }
+  await start()
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    dir,
+    get pid() {
+      return child.pid ?? 0
+    },
+    log: () => readFileSync(log, 'utf8'),
+    async reload(config) {
+      await configure(config)
+      const before = readFileSync(log, 'utf8').length
+      child.kill('SIGHUP')
+      while (!readFileSync(log, 'utf8').slice(before).includes('Reloaded server configuration')) await sleep(10)
+    },
+    kill,
+    restart: start,
+    async stop() {
+      await kill('SIGKILL')
+      await rm(dir, { recursive: true, force: true, maxRetries: 3 })
+    },
+  }
+}
+
+/** Path of a nats-server. */
+export async function natsBinary(): Promise<string> {
+  const given = process.env['DICOMP_NATS_SERVER']
+  if (given) return given
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+    const path = join(folder, 'nats-server')
+    if (folder !== '' && existsSync(path) && (await isRecent(path))) return path
+  }
+  throw new Error('These tests need a nats-server: `dicomp engine install`, or set DICOMP_NATS_SERVER')
+}
+
+/** Debian has 2.9 in its PATH, which is too old. */
+async function isRecent(path: string): Promise<boolean> {
+  const { stdout } = await promisify(execFile)(path, ['--version']).catch(() => ({ stdout: '' }))
+  const [, major, minor] = /v(\d+)\.(\d+)\./.exec(stdout) ?? []
+  return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 12)
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
+
+/** Whether the server greets: it listens a little earlier. */
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = dial(port, '127.0.0.1')
+    const end = (yes: boolean) => {
+      socket.destroy()
+      resolve(yes)
+    }
+    socket.setTimeout(1000, () => end(false))
+    // With handshake-first TLS it says nothing before the handshake.
+    socket.once('connect', () => setTimeout(() => end(true), 30))
+    socket.once('data', () => end(true))
+    socket.once('error', () => end(false))
+  })
+}
