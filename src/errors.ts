@@ -37,6 +37,9 @@ export const ERRORS = {
   DICOMP_E_SERVER: 'The server cannot be used: it is too old, lacks JetStream, or has something else there.',
   DICOMP_E_BLOB: 'Bytes in the object store are not there any more, are damaged, or do not come.',
   DICOMP_E_STORE_FULL: 'The object store or the work queue of the cluster has no room.',
+  DICOMP_E_SERVER_MISSING: 'There is no nats-server on this computer, or only one that is too old.',
+  DICOMP_E_UP: 'A cluster cannot be started here: its port or its folder is in use, or nats-server ends.',
+  DICOMP_E_TOKEN: 'There is no token with this name, or there is one already.',
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
@@ -215,6 +218,13 @@ export class ConnectError extends DicompError {
     cause?: unknown,
   ) {
     super(code, message, { fix, ...(cause === undefined ? {} : { cause }) })
+  }
+}
+
+/** There is no nats-server here that could be started. */
+export class ServerMissingError extends DicompError {
+  constructor(message: string, fix: string) {
+    super('DICOMP_E_SERVER_MISSING', message, { fix })
   }
 }
 
