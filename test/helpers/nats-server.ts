@@ -64,7 +64,9 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
     child = spawn(binary, ['-c', file], { stdio: 'ignore' })
     for (let i = 0; !(await listens(port)); i++) {
       if (i > 1000 || child.exitCode !== null || child.signalCode !== null)
-        throw new Error(`nats-server did not start: ${existsSync(log) ? readFileSync(log, 'utf8') : 'no log'}`)
+        throw new Error(
+          `nats-server did not start: ${existsSync(log) ? readFileSync(log, 'utf8') : 'no log'}`,
+        )
       await sleep(10)
     }
   }
@@ -87,7 +89,8 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
       await configure(config)
       const before = readFileSync(log, 'utf8').length
       child.kill('SIGHUP')
-      while (!readFileSync(log, 'utf8').slice(before).includes('Reloaded server configuration')) await sleep(10)
+      while (!readFileSync(log, 'utf8').slice(before).includes('Reloaded server configuration'))
+        await sleep(10)
     },
     kill,
     restart: start,
