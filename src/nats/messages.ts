@@ -3,7 +3,9 @@
  * bytes; `readMessage` also checks their shape, since anything may be published on a subject.
  */
 import { decode, type Encoded, encode, fromFrame, toFrame } from '../codec/index.ts'
+import { DecodeError } from '../errors.ts'
 import type { NestedSpec, Payload } from '../slot/protocol.ts'
+import { isPayload, isSpec, SHAPES } from './shapes.ts'
 
 /** Bytes in the object store of the pool. */
 export interface BlobRef {
@@ -127,9 +129,7 @@ export type ToNode =
   | { type: 'drain' }
 
 /** Client → all nodes of a pool. */
-export type ToNodes =
-  | { type: 'alive'; client: string; needs: Need[] }
-  | { type: 'bye'; client: string }
+export type ToNodes = { type: 'alive'; client: string; needs: Need[] } | { type: 'bye'; client: string }
 
 /** Node → all clients of a pool. */
 export interface Heartbeat {
@@ -155,4 +155,58 @@ export interface Heartbeat {
 
 export type AnyMessage = TaskMessage | ToClient | ToNode | ToNodes | Heartbeat
 
+export type MessageType = AnyMessage['type']
+
 export const writeMessage = (message: AnyMessage): Uint8Array => toFrame(encode(message))
+
+/**
+ * @param kinds what may come on this subject
+ * @returns undefined when the bytes are anything else: hostile, damaged, of another version. Never throws.
+ */
+export function readMessage<T extends MessageType>(
+  bytes: Uint8Array,
+  kinds: readonly T[],
+): Extract<AnyMessage, { type: T }> | undefined {
+  let message: unknown
+  try {
+    message = decode(fromFrame(bytes))
+  } catch {
+    return undefined
+  }
+  const type = (message as { type?: unknown } | null | undefined)?.type
+  if (!kinds.includes(type as T) || !SHAPES[type as T](message)) return undefined
+  return message as Extract<AnyMessage, { type: T }>
+}
+
+/** The `spec` of a task message. */
+export const specFrame = (spec: RemoteSpec): Uint8Array => toFrame(encode(spec))
+
+/** @throws DecodeError when it is no spec */
+export function readSpec(frame: Uint8Array): RemoteSpec {
+  const spec = decode(fromFrame(frame))
+  if (!isSpec(spec))
+    throw new DecodeError('The description of a job is damaged, or of another version of dicomp')
+  return spec as RemoteSpec
+}
+
+/**
+ * Arguments or results as one byte string. Nothing is moved out of the payload.
+ * @throws EncodeError when it has a SharedArrayBuffer: no other computer can see it
+ */
+export function payloadFrame(payload: Payload): Uint8Array {
+  const wire =
+    payload.kind === 'f64'
+      ? [0, payload.values]
+      : [1, payload.lists.map(({ bytes, attachments }) => [bytes, attachments])]
+  return toFrame(encode(wire))
+}
+
+/** @throws DecodeError when it is no payload. That its lists can be decoded is not checked. */
+export function readPayload(frame: Uint8Array): Payload {
+  const wire = decode(fromFrame(frame))
+  if (!isPayload(wire))
+    throw new DecodeError('Arguments or results are damaged, or of another version of dicomp')
+  const [kind, data] = wire as [0, Float64Array | number[]] | [1, [Uint8Array, ArrayBuffer[]][]]
+  if (kind === 0) return { kind: 'f64', values: data }
+  return { kind: 'any', lists: data.map(([bytes, attachments]): Encoded => ({ bytes, attachments })) }
+}
