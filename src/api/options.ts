@@ -79,25 +79,6 @@ export interface ResolvedOptions {
   onProgress: ((value: unknown, index: number) => void) | undefined
 }
 
-/**
- * Environment variables that slots get unasked. Others may be secrets, and on another computer they would not be
- * there anyway: what a function needs, it captures or names in `env`.
- */
-const USUAL_ENV = [
-  'PATH',
-  'HOME',
-  'USER',
-  'LOGNAME',
-  'SHELL',
-  'LANG',
-  'LANGUAGE',
-  'TZ',
-  'TMPDIR',
-  'TEMP',
-  'TMP',
-  'NODE_ENV',
-]
-
 const NAMES: Record<keyof TaskOptions, true> = {
   name: true,
   retries: true,
@@ -159,7 +140,7 @@ export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptio
     pool: {
       isolation,
       memory: memory === undefined ? undefined : parseSize(memory, 'memory'),
-      env: slotEnv({ ...(defaults.env && checkEnv(defaults.env)), ...env }),
+      env: { ...(defaults.env && checkEnv(defaults.env)), ...env },
     },
     log,
     onProgress,
@@ -224,15 +205,4 @@ export function wholeNumber(name: string, value: unknown, least: number): number
 
 function fail(name: string, expected: string, value: unknown): never {
   throw new OptionError(`Expected \`${name}\` to be ${expected}, got ${show(value)}`)
-}
-
-let usual: Record<string, string> | undefined
-function slotEnv(extra: Record<string, string>): Record<string, string> {
-  if (!usual) {
-    usual = {}
-    for (const [name, value] of Object.entries(process.env)) {
-      if (value !== undefined && (USUAL_ENV.includes(name) || name.startsWith('LC_'))) usual[name] = value
-    }
-  }
-  return { ...usual, ...extra }
 }

@@ -9,6 +9,8 @@ export interface Range {
   attempt: number
   /** Each task travels alone: its neighbours must not be blamed, or it may have to be stopped by itself. */
   solo: boolean
+  /** No chunk has tasks of this range and of another one: their results are told apart. */
+  apart?: boolean | undefined
 }
 
 export class RangeQueue {
@@ -25,7 +27,7 @@ export class RangeQueue {
     if (range.end <= range.start) return
     this.#length += range.end - range.start
     const last = this.#ranges.length > this.#head ? this.#ranges[this.#ranges.length - 1] : undefined
-    if (last && last.end === range.start && last.attempt === range.attempt && last.solo === range.solo) {
+    if (last && last.end === range.start && joins(last, range)) {
       last.end = range.end
     } else {
       this.#ranges.push(range)
@@ -91,4 +93,8 @@ export class RangeQueue {
     this.#length = 0
     return left
   }
+}
+
+function joins(a: Range, b: Range): boolean {
+  return a.attempt === b.attempt && a.solo === b.solo && !a.apart && !b.apart
 }

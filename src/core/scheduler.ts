@@ -81,9 +81,9 @@ export class Scheduler {
       case 'job':
         return this.#onJob(event.spec)
       case 'tasks': {
-        const { start, end, attempt } = event
+        const { start, end, attempt, apart } = event
         const job = this.#jobs.get(event.job)
-        job?.queue.push({ start, end, attempt, solo: job.spec.solo })
+        job?.queue.push({ start, end, attempt, solo: job.spec.solo, apart })
         return
       }
       case 'drop':
@@ -144,7 +144,7 @@ export class Scheduler {
     if (!job) return
     job.queue.remove(start, end)
     for (const chunk of job.chunks) {
-      if (start <= chunk.start && chunk.start + chunk.count <= end) this.#stop(chunk)
+      if (start <= chunk.start + chunk.reported && chunk.start + chunk.count <= end) this.#stop(chunk)
     }
   }
 

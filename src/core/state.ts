@@ -74,8 +74,8 @@ export type Event =
   /** Work for this pool is being prepared: a slot may start meanwhile. */
   | { type: 'warm'; pool: string }
   | { type: 'job'; spec: JobSpec }
-  /** Tasks to run: new ones, or (`attempt` > 1) failed ones again. */
-  | { type: 'tasks'; job: number; start: number; end: number; attempt: number }
+  /** Tasks to run: new ones, or (`attempt` > 1) failed ones again. `apart`: see Range. */
+  | { type: 'tasks'; job: number; start: number; end: number; attempt: number; apart?: boolean | undefined }
   /** Nobody wants these tasks any more. */
   | { type: 'drop'; job: number; start: number; end: number }
   /** Nobody wants the rest of this job. */

@@ -34,6 +34,11 @@ interface LiveSlot {
   nested: NestedJobs
 }
 
+export interface LocalJob extends EngineJob {
+  /** @param apart no report has results of these tasks and of others: for whoever has to tell them apart */
+  add(start: number, end: number, attempt: number, apart?: boolean): void
+}
+
 export class LocalEngine implements Engine {
   readonly slots: number
   readonly #scheduler: Scheduler
@@ -63,7 +68,7 @@ export class LocalEngine implements Engine {
     if (this.#slots.size === 0 && !this.#closed) this.#handle({ type: 'warm', pool: this.#pool(kind) })
   }
 
-  submit(spec: TaskSpec, client: JobClient): EngineJob {
+  submit(spec: TaskSpec, client: JobClient): LocalJob {
     if (this.#closed) throw new ClosedError()
     const key = this.#nextJob++
     const pool = this.#pool(spec.pool)
@@ -73,10 +78,10 @@ export class LocalEngine implements Engine {
     const { priority, cap, solo, concurrency, crashes } = spec
     this.#handle({ type: 'job', spec: { id: key, pool, priority, cap, solo, concurrency, crashes } })
     return {
-      add: (start, end, attempt) => {
+      add: (start, end, attempt, apart) => {
         if (this.#closed) return client.lost(start, end - start, new ClosedError())
         this.#count(job, end - start)
-        this.#handle({ type: 'tasks', job: key, start, end, attempt })
+        this.#handle({ type: 'tasks', job: key, start, end, attempt, apart })
       },
       drop: (start, end) => {
         if (!this.#jobs.has(key)) return
@@ -284,6 +289,7 @@ export class LocalEngine implements Engine {
       attempt: chunk.attempt,
       failed: message.failed,
       payload,
+      ms,
       slot: label,
     })
   }

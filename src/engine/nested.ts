@@ -101,7 +101,7 @@ export class NestedJobs {
 }
 
 /** A cause may be anything that a task threw, also what cannot travel. */
-function encodeError(error: Error): Encoded {
+export function encodeError(error: Error): Encoded {
   try {
     return encode(error)
   } catch {

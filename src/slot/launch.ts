@@ -1,5 +1,6 @@
 /** How a process slot is started. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { slotEnvironment } from './environment.ts'
 import { HAS_GROUPS } from './guard.ts'
 import { dataKilobytes, heapMegabytes } from './memory.ts'
 import type { SlotKind } from './protocol.ts'
@@ -23,7 +24,7 @@ export function launch(kind: SlotKind, slots: number): ChildProcess {
   const data = memory === undefined || process.platform !== 'linux' ? '' : String(dataKilobytes(memory))
   const [command, ...args] = HAS_GROUPS ? ['/bin/sh', '-c', LIMITS, 'sh', data, ...node] : node
   return spawn(command as string, args, {
-    env: kind.env,
+    env: slotEnvironment(kind.env),
     // Ctrl-C in the terminal is for the owner, who decides what becomes of the slots.
     detached: HAS_GROUPS,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],

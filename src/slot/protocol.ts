@@ -95,6 +95,8 @@ export interface Delivery {
   /** Offsets of the tasks whose element is an error. */
   failed: number[]
   payload: Payload
+  /** Time that the slot spent on them, milliseconds. Those who pass results on do not always know it. */
+  ms?: number
   /** Where they ran, for people: `thread 2`. */
   slot: string
 }
@@ -148,5 +150,6 @@ export interface SlotKind {
   isolation: 'thread' | 'process'
   /** Limit in bytes. */
   memory: number | undefined
+  /** What the user named; the usual variables come from whoever starts the slot (environment.ts). */
   env: Record<string, string>
 }

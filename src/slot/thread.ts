@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { decode } from '../codec/index.ts'
+import { slotEnvironment } from './environment.ts'
 import { heapMegabytes, MemoryWatch } from './memory.ts'
 import type { FromSlot, SlotKind, ToSlot } from './protocol.ts'
 import { runnerFile } from './runner-file.ts'
@@ -17,7 +18,7 @@ const CLOSE_MS = 1000
 
 export function spawnThread(id: number, kind: SlotKind, slots: number, events: SlotEvents): Slot {
   const worker = new Worker(runnerFile(), {
-    env: kind.env,
+    env: slotEnvironment(kind.env),
     execArgv: [],
     // Output comes as messages (runner/output.ts). These streams are not read: that would keep the program alive.
     stdout: true,

@@ -43,6 +43,43 @@ describe('scheduler', () => {
     expect(world.delivered.size).toBe(299)
   })
 
+  const started = (): { scheduler: Scheduler; handle: (event: Event) => ReturnType<Scheduler['handle']> } => {
+    const scheduler = new Scheduler({ slots: 1 })
+    const handle = (event: Event) => scheduler.handle(event, 0)
+    const spec = { id: 1, pool: 'a', priority: 0, cap: 256, solo: false, concurrency: Infinity, crashes: 3 }
+    handle({ type: 'job', spec })
+    handle({ type: 'tasks', job: 1, start: 0, end: 1, attempt: 1 })
+    const [start] = handle({ type: 'ready', slot: 1 })
+    expect(start).toMatchObject({ type: 'send', chunk: { start: 0, count: 1 } })
+    return { scheduler, handle }
+  }
+  const sent = (actions: ReturnType<Scheduler['handle']>): [number, number][] =>
+    actions.flatMap((action) => (action.type === 'send' ? [[action.chunk.start, action.chunk.count]] : []))
+
+  it('puts tasks that were added apart in no chunk with others', () => {
+    const { handle } = started()
+    for (const start of [1, 4])
+      handle({ type: 'tasks', job: 1, start, end: start + 3, attempt: 1, apart: true })
+    const seen = sent(handle({ type: 'done', chunk: 1, count: 1, last: true, ms: 0.001, bytes: 0 }))
+    for (let chunk = 2; chunk < 6; chunk++) {
+      seen.push(...sent(handle({ type: 'done', chunk, count: 3, last: true, ms: 0.001, bytes: 0 })))
+    }
+    // Together they would be one chunk of 6, cut in halves as the queue runs dry.
+    expect(seen.every(([start, count]) => start + count <= 4 || start >= 4)).toBe(true)
+    expect(seen.reduce((sum, [, count]) => sum + count, 0)).toBe(6)
+  })
+
+  it('stops a chunk when all that it has not reported is dropped', () => {
+    const { handle } = started()
+    handle({ type: 'tasks', job: 1, start: 1, end: 9, attempt: 1 })
+    const actions = handle({ type: 'done', chunk: 1, count: 1, last: true, ms: 0.001, bytes: 0 })
+    const [[start, count]] = sent(actions) as [[number, number]]
+    expect(count).toBeGreaterThan(1)
+    handle({ type: 'done', chunk: 2, count: 1, last: false, ms: 0.001, bytes: 0 })
+    const dropped = handle({ type: 'drop', job: 1, start: start + 1, end: start + count })
+    expect(dropped.map(({ type }) => type)).toContain('abort')
+  })
+
   it('gives up at once what runs out of memory', () => {
     const world = new World(2)
     world.job({ id: 1 }, [{ duration: 1, kills: true, memory: true }, ...tasks(5)])
