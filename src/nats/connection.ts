@@ -230,9 +230,9 @@ function tlsOptions(
   return { handshakeFirst, ca: certificate, ...pinned }
 }
 
-/** Servers that `dicomp up` starts are named after their cluster: `dicomp-<cluster>-…`. */
+/** Servers that `dicomp up` starts are named after their cluster: `dicomp-<cluster>`. */
 function checkCluster(link: Link, serverName: string | undefined): void {
-  const found = /^dicomp-([A-Za-z0-9_]+)/.exec(serverName ?? '')?.[1]
+  const found = /^dicomp-([\w-]+)$/.exec(serverName ?? '')?.[1]
   if (link.cluster === undefined || found === undefined || found === link.cluster) return
   throw new LinkError(
     `The link is for the cluster ${link.cluster}, but ${describeLink(link)} is the cluster ${found}`,

@@ -2,14 +2,14 @@
  * A nats-server with JetStream in a folder of its own, on a free port, for one test file. No TLS and no users unless
  * its configuration has them.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, connect as dial } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
+import { findServer } from '../../src/server/find.ts'
 
 export interface NatsOptions {
   /** More lines of its configuration file. */
@@ -40,7 +40,7 @@ export interface Nats {
 }
 
 export async function startNats(options: NatsOptions = {}): Promise<Nats> {
-  const binary = await natsBinary()
+  const { path: binary } = await findServer()
   const dir = await mkdtemp(join(tmpdir(), 'dicomp-nats-'))
   await mkdir(join(dir, 'store'))
   const port = options.port ?? (await freePort())
@@ -99,24 +99,6 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
       await rm(dir, { recursive: true, force: true, maxRetries: 3 })
     },
   }
-}
-
-/** Path of a nats-server. */
-export async function natsBinary(): Promise<string> {
-  const given = process.env['DICOMP_NATS_SERVER']
-  if (given) return given
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    const path = join(folder, 'nats-server')
-    if (folder !== '' && existsSync(path) && (await isRecent(path))) return path
-  }
-  throw new Error('These tests need a nats-server: `dicomp engine install`, or set DICOMP_NATS_SERVER')
-}
-
-/** Debian has 2.9 in its PATH, which is too old. */
-async function isRecent(path: string): Promise<boolean> {
-  const { stdout } = await promisify(execFile)(path, ['--version']).catch(() => ({ stdout: '' }))
-  const [, major, minor] = /v(\d+)\.(\d+)\./.exec(stdout) ?? []
-  return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 12)
 }
 
 export function freePort(): Promise<number> {
