@@ -1,6 +1,6 @@
 /** Requests to JetStream's API: plain JSON, so that a client need not load the library for it. */
 import { ConnectError } from '../errors.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, LostConnection } from './connection.ts'
 
 /** Codes of errors that JetStream answers with, as far as we tell them apart. */
 export const API_ERROR = {
@@ -38,7 +38,7 @@ const PAUSE_MS = 150
  */
 export async function request<T = unknown>(connection: Connection, path: string, body?: unknown): Promise<T> {
   const data = body === undefined ? '' : JSON.stringify(body)
-  const reply = await connection.nc.request(`$JS.API.${path}`, data, { timeout: REQUEST_MS })
+  const reply = await connection.request(`$JS.API.${path}`, data, { timeout: REQUEST_MS })
   const answer = reply.json<T & { error?: { err_code?: number; code: number; description?: string } }>()
   const { error } = answer
   if (error) throw new ApiError(error.err_code ?? error.code, error.description ?? 'JetStream refused')
@@ -69,7 +69,14 @@ export async function patiently<T>(connection: Connection, work: () => Promise<T
   }
 }
 
+/** Nobody listens to the subject: for JetStream, that a stream is not there (or the server has just started). */
+export function isNoResponders(error: unknown): boolean {
+  const { name, cause } = error as Error
+  return name === 'NoRespondersError' || (cause as Error | undefined)?.name === 'NoRespondersError'
+}
+
 function isPassing(error: unknown): boolean {
   if (error instanceof ApiError) return error.code === API_ERROR.temporarilyUnavailable
-  return ['NoRespondersError', 'TimeoutError', 'RequestError'].includes((error as Error).name)
+  if (error instanceof LostConnection) return true
+  return isNoResponders(error) || ['TimeoutError', 'RequestError'].includes((error as Error).name)
 }

@@ -1,7 +1,7 @@
 /** A connection to the cluster's nats-server that reconnects for ever, and says clearly why it cannot begin. */
 import type { Socket } from 'node:net'
-import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
-import { ConnectError, LinkError, OptionError } from '../errors.ts'
+import type { ConnectionOptions, Msg, NatsConnection, RequestOptions } from '@nats-io/transport-node'
+import { ClosedError, ConnectError, LinkError, OptionError } from '../errors.ts'
 import { describeLink, type Link, type Role } from './link.ts'
 import { type Probe, probe } from './probe.ts'
 import { MINIMUM_SERVER } from './settings.ts'
@@ -27,6 +27,9 @@ const RECONNECT_MS = 150
 const RECONNECT_JITTER_MS = 200
 /** Longest wait for what is still to be sent when the connection is closed. */
 const FLUSH_MS = 1000
+
+/** The connection was lost while something was under way. It comes back. */
+export class LostConnection extends Error {}
 
 export class Connection {
   readonly nc: NatsConnection
@@ -66,6 +69,42 @@ export class Connection {
   /** Whether the server is there now, as far as is known. */
   get up(): boolean {
     return this.#up
+  }
+
+  /**
+   * A request that fails at once when the connection is lost; the library's own would wait for its timeout.
+   * @throws LostConnection, or an error of the client library: no responders, timeout, permissions
+   */
+  async request(subject: string, data: Uint8Array | string, options: RequestOptions): Promise<Msg> {
+    let stop = () => {}
+    const lost = new Promise<never>((_, reject) => {
+      stop = this.onStatus((status) => {
+        if (status === 'disconnected') reject(new LostConnection('the connection was lost'))
+      })
+    })
+    try {
+      return await Promise.race([this.nc.request(subject, data, options), lost])
+    } finally {
+      stop()
+    }
+  }
+
+  /**
+   * Waits until the server is there.
+   * @throws ClosedError, or why the server has ended the connection for good
+   */
+  async untilUp(): Promise<void> {
+    if (this.#up) return
+    await new Promise<void>((resolve, reject) => {
+      const stop = this.onStatus((status) => {
+        if (status === 'reconnected') done(resolve)
+      })
+      const done = (settle: () => void) => {
+        stop()
+        settle()
+      }
+      void this.closed.then((error) => done(() => reject(error ?? new ClosedError())))
+    })
   }
 
   /** Calls `listener` at every change. @returns ends that */

@@ -56,11 +56,11 @@ const identity: Check = (value) => typeof value === 'string' && isIdentity(value
 const label: Check = (value) =>
   typeof value === 'string' && value.length <= 256 && !/[\p{Cc}\p{Cf}\u2028\u2029]/u.test(value)
 const hash: Check = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-/** Goes into a command of a package client. */
+/** What code imports: a package, a file in one, or either in a version of its own. Part of a command of npm. */
 const packageName: Check = (value) =>
   typeof value === 'string' &&
-  /^(?:@[a-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*$/.test(value) &&
-  value.length <= 214
+  /^(?:@[a-z0-9][\w.-]*\/)?[A-Za-z0-9][\w.-]*(?:\/(?!\.{1,2}(?:\/|$))[\w.+-]+)*(?:@[\w.+-]+)?$/.test(value) &&
+  value.length <= 500
 const version: Check = (value) => typeof value === 'string' && /^\d[\w.+-]{0,127}$/.test(value)
 
 export const isBlobRef: Check = object({ hash, size: index })
@@ -94,7 +94,8 @@ export const SHAPES: Record<MessageType, Check> = {
   ),
   held: object({ node: identity, chunks: list(chunk) }),
   result: both(
-    object({ ...numbered, attempt: count, ms: duration, payload: where, slot: label }),
+    // None: what is left of the chunk is handed back.
+    object({ ...numbered, count: index, attempt: count, ms: duration, payload: where, slot: label }),
     offsets('failed'),
   ),
   lost: object({ ...numbered, attempt: optional(count), error: bytes }),
