@@ -1,5 +1,7 @@
 import { createRequire } from 'node:module'
 import { Argument, Command, Option } from 'commander'
+import { addEngine, addToken, addUp } from './cluster-commands.ts'
+import { examples } from './examples.ts'
 import { duration, environment, size, wholeNumber } from './values.ts'
 
 /** Ends a command: its promise gives the exit code. */
@@ -24,6 +26,9 @@ export function buildProgram(finish: Finish): Command {
     )
   addRun(program, finish)
   addMap(program, finish)
+  addUp(program, finish)
+  addToken(program, finish)
+  addEngine(program, finish)
   addBench(program, finish)
   addDoctor(program, finish)
   addCompletion(program, finish)
@@ -153,10 +158,6 @@ function addCompletion(program: Command, finish: Finish): void {
         }),
       ),
     )
-}
-
-function examples(lines: string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`
 }
 
 /** From the package.json above this file, wherever the build has put it. */

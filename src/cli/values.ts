@@ -10,12 +10,26 @@ export function wholeNumber(least: number): (text: string) => number {
   }
 }
 
+export function port(text: string): number {
+  const value = wholeNumber(1)(text)
+  if (value <= 65_535) return value
+  throw new InvalidArgumentError('It must be a port: 1 to 65535.')
+}
+
 /** A duration as the API takes it: `30s`, `5m`, `2h`, or a number of milliseconds. */
 export function duration(text: string): number | string {
   if (!/^\d+(\.\d+)?(ms|s|m|min|h|d)?$/.test(text) || Number.parseFloat(text) === 0) {
     throw new InvalidArgumentError('It must be a duration like 30s, 5m, 2h or 1500 (milliseconds).')
   }
   return /[a-z]$/.test(text) ? text : Number(text)
+}
+
+/** A span of time that may be long, in milliseconds: `30s`, `12h`, `7d`, `52w`. */
+export function lifetime(text: string): number {
+  const [, count, unit = ''] = /^(\d+)(s|m|h|d|w)$/.exec(text) ?? []
+  const seconds = Number(count) * ({ s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }[unit] ?? Number.NaN)
+  if (seconds > 0 && seconds < 1e10) return seconds * 1000
+  throw new InvalidArgumentError('It must be a time like 30m, 12h, 7d or 52w.')
 }
 
 /** A size as the API takes it: `500MB`, `2GB`, `1.5GiB`. */

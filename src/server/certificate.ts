@@ -83,7 +83,9 @@ function alternativeName(host: string): Buffer {
 function addressBytes(address: string): Buffer {
   if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number))
   // The URL parser writes an IPv4 tail as two groups; what is left to fill is the `::`.
-  const [head = '', tail] = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname.slice(1, -1).split('::')
+  const [head = '', tail] = new URL(`http://[${address.replace(/%.*/, '')}]`).hostname
+    .slice(1, -1)
+    .split('::')
   const groups = (text: string) => (text ? text.split(':').map((group) => Number.parseInt(group, 16)) : [])
   const [before, after] = [groups(head), groups(tail ?? '')]
   const all = [...before, ...new Array<number>(8 - before.length - after.length).fill(0), ...after]

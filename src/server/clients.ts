@@ -32,7 +32,8 @@ export const CLIENTS: Client[] = [
     name: 'python3',
     command: (target) => ({ args: ['-m', 'pip', ...pip(target)] }),
     // Debian's Python comes without.
-    unable: async (file) => ((await runCommand(file, ['-m', 'pip', '--version'])).code === 0 ? undefined : 'no pip'),
+    unable: async (file) =>
+      (await runCommand(file, ['-m', 'pip', '--version'])).code === 0 ? undefined : 'no pip',
   },
   { name: 'pip3', command: (target) => ({ args: pip(target) }) },
   { name: 'pip', command: (target) => ({ args: pip(target) }) },

@@ -31,8 +31,9 @@ describe('docs/cli.md says what --help says', () => {
     ])
     const options = visible(command).filter((option) => option.long !== '--help')
     const described = options.map((option) => {
-      const choices = option.argChoices
-        ? `: ${option.argChoices[0]} (default) or ${option.argChoices[1]}`
+      const [first, ...others] = option.argChoices ?? []
+      const choices = first
+        ? `: ${[`${first} (default)`, ...others].join(', ').replace(/, (\w+)$/, ' or $1')}`
         : ''
       return [option.flags, option.description + choices]
     })

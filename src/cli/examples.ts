@@ -1,0 +1,4 @@
+/** What follows the options in a command's help. */
+export function examples(lines: string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`
+}

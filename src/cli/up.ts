@@ -1,0 +1,229 @@
+import { networkInterfaces } from 'node:os'
+import { resolve } from 'node:path'
+import { parseSize } from '../api/quantities.ts'
+import { OptionError } from '../errors.ts'
+import { openConnection } from '../nats/connection.ts'
+import { layOut } from '../nats/layout.ts'
+import { describeLink, formatLink, type Link, parseLink } from '../nats/link.ts'
+import { hostPort } from '../nats/probe.ts'
+import { isToken, newIdentity } from '../nats/subjects.ts'
+
+interface Agent {
+  node: string
+  drain(): Promise<void>
+  stop(): Promise<void>
+}
+
+import {
+  type ClusterState,
+  defaultDataDir,
+  filesOf,
+  linkOf,
+  linkTo,
+  makePrivate,
+  openCluster,
+  reachable,
+  type ServerEvent,
+  startServer,
+  takeOwnership,
+  watchExpiry,
+} from '../server/index.ts'
+import { EXIT, exitCodeOf } from './exit.ts'
+import { readLinkText } from './link-text.ts'
+import { aborted, EndSignals } from './signals.ts'
+
+export interface UpOptions {
+  host: string
+  port: number
+  advertise?: string
+  pool: string
+  data?: string
+  node: boolean
+  slots?: number
+  /** As the API takes sizes. */
+  memoryLimit?: string
+  diskLimit?: string
+  /** Link of a nats-server that runs already. */
+  engine?: string
+  json?: boolean
+}
+
+/** Stored values take this part of the limit of the disk; the rest is for what must not wait for their removal. */
+const VALUE_SHARE = 0.8
+
+/** Tells what happens: lines on stderr, or JSON lines on stdout. */
+type Tell = (event: { event: string } & Record<string, unknown>, line: string) => void
+
+/** What `up` has started, or found. */
+interface Cluster {
+  /** Of this computer's node. */
+  link: Link
+  /** For other computers, and for programs. Secret. */
+  links: { join: string; client: string }
+  /** The same in files, where there are any. */
+  files: { join: string; client: string } | undefined
+  /** Other computers do not reach it. */
+  loopback: boolean
+  facts: Record<string, unknown>
+  headline: string
+}
+
+/** Runs a cluster until a signal ends it. Resolves to the exit code. */
+export async function up(options: UpOptions): Promise<number> {
+  if (!isToken(options.pool)) {
+    throw new OptionError(
+      `--pool must be up to 64 letters, digits, - and _, got ${JSON.stringify(options.pool)}`,
+    )
+  }
+  const tell: Tell = options.json
+    ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`)
+    : (_, line) => process.stderr.write(`${line}\n`)
+  const signals = new EndSignals()
+  const undo: (() => unknown)[] = [() => signals.release()]
+  try {
+    const cluster =
+      options.engine === undefined
+        ? await startCluster(options, tell, signals.first, undo)
+        : await useCluster(options.engine)
+    const agent = options.node ? await startNode(cluster.link, options.slots) : undefined
+    if (agent) undo.push(() => agent.stop())
+    report(cluster, agent, options.json)
+    if (!agent && options.engine !== undefined) return EXIT.ok
+    await aborted(signals.first)
+    tell({ event: 'ending' }, 'Ending; once more to end at once.')
+    if (agent) await Promise.race([agent.drain(), aborted(signals.second)])
+    return signals.second.aborted ? exitCodeOf(signals.last ?? 'SIGINT') : EXIT.ok
+  } catch (error) {
+    if (signals.first.aborted) return exitCodeOf(signals.last ?? 'SIGINT')
+    throw error
+  } finally {
+    for (const each of undo.reverse()) await each()
+  }
+}
+
+/** A nats-server of our own. */
+async function startCluster(
+  options: UpOptions,
+  tell: Tell,
+  signal: AbortSignal,
+  undo: (() => unknown)[],
+): Promise<Cluster> {
+  const dir = resolve(options.data ?? defaultDataDir())
+  makePrivate(dir)
+  undo.push(await takeOwnership(dir))
+  const state = await openCluster(dir, {
+    host: options.host,
+    port: options.port,
+    advertise: options.advertise ?? advertised(options.host),
+    pool: options.pool,
+    ...(options.memoryLimit && { memoryLimit: parseSize(options.memoryLimit, '--memory-limit') }),
+    ...(options.diskLimit && { diskLimit: parseSize(options.diskLimit, '--disk-limit') }),
+  })
+  const link = linkTo(state, state.own, state.own.seed ?? '', reachable(options.host))
+  const onEvent = (event: ServerEvent) => {
+    if (event.type === 'died') {
+      tell({ event: 'server-died', how: event.how }, `nats-server ended (${event.how}); starting it again`)
+    } else if (event.type === 'back') {
+      // Queues were in its memory.
+      prepare(link, state).then(
+        () => tell({ event: 'server-back', pid: event.pid }, 'nats-server is back'),
+        (error: Error) => tell({ event: 'warning', message: error.message }, error.message),
+      )
+    } else {
+      tell({ event: 'warning', message: event.error.message }, event.error.message)
+    }
+  }
+  const server = await startServer(dir, { onEvent, signal })
+  undo.push(() => server.stop())
+  await prepare(link, state)
+  undo.push(watchExpiry(dir, (error) => tell({ event: 'warning', message: error.message }, error.message)))
+  const address = `${options.host}:${options.port}`
+  const files = filesOf(dir)
+  return {
+    link,
+    links: { join: printedLink(state, 'node'), client: printedLink(state, 'client') },
+    files: { join: files.link('node'), client: files.link('client') },
+    loopback: isLoopback(state.settings.advertise),
+    facts: {
+      cluster: state.cluster,
+      address,
+      folder: dir,
+      server: { pid: server.pid, version: server.version },
+    },
+    headline: `The cluster is up: ${address}, pool ${options.pool}, nats-server ${server.version}; it is kept in ${dir}`,
+  }
+}
+
+/** A nats-server that runs already, with its own credentials. */
+async function useCluster(engine: string): Promise<Cluster> {
+  const link = parseLink(readLinkText(engine, 'dicomp up --engine'))
+  await prepare(link)
+  const text = formatLink(link)
+  return {
+    link,
+    links: { join: text, client: text },
+    files: undefined,
+    loopback: link.servers.every((server) => isLoopback(hostPort(server).host)),
+    facts: { servers: link.servers },
+    headline: `The engine is ready: ${describeLink(link)}`,
+  }
+}
+
+/** Queues and store, where they are not there. */
+async function prepare(link: Link, state?: ClusterState): Promise<void> {
+  const connection = await openConnection(link, { role: 'node', identity: newIdentity(link.name) })
+  try {
+    await layOut(connection, state && { maxBytes: Math.floor(state.settings.diskLimit * VALUE_SHARE) })
+  } finally {
+    await connection.close()
+  }
+}
+
+async function startNode(_link: Link, _slots: number | undefined): Promise<Agent | undefined> {
+  return undefined
+}
+
+function printedLink(state: ClusterState, name: string): string {
+  const token = state.tokens.find((each) => each.name === name && each.revoked === undefined)
+  return token?.seed === undefined ? '' : linkOf(state, token, token.seed)
+}
+
+/** Secrets go to a person's terminal, or to who asked for JSON: not into the journal of a service. */
+function report(cluster: Cluster, agent: Agent | undefined, json: boolean | undefined): void {
+  const node = agent?.node
+  if (json) {
+    const event = { event: 'up', ...cluster.facts, ...cluster.links, ...(node && { node }) }
+    process.stdout.write(`${JSON.stringify(event)}\n`)
+    return
+  }
+  const { links, files } = cluster
+  const shown = process.stdout.isTTY || !files
+  const join = shown ? `'${links.join}'` : `@${files.join}`
+  const client = shown ? `'${links.client}'` : `"$(cat ${files.client})"`
+  process.stdout.write(
+    [
+      cluster.headline,
+      node ? `This computer works in it, as ${node}.` : 'This computer does not work in it (--no-node).',
+      '',
+      cluster.loopback
+        ? 'More computers cannot reach it: it listens to this one only. (dicomp up --host <address>)\nAnother node here:'
+        : 'On each other computer:',
+      `  npx dicomp join ${join}`,
+      '',
+      'To use it:',
+      `  export DICOMP_URL=${client}`,
+      '',
+    ].join('\n'),
+  )
+}
+
+/** An address of this computer that others may know. */
+function advertised(host: string): string {
+  if (host !== '0.0.0.0' && host !== '::') return host
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  const outer = addresses.filter(({ internal, address }) => !internal && !address.startsWith('fe80'))
+  const chosen = outer.find(({ family }) => family === 'IPv4') ?? (host === '::' ? outer[0] : undefined)
+  return chosen?.address ?? reachable(host)
+}
+
+const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host)
