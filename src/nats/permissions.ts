@@ -48,6 +48,8 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
     publish: [
       'dicomp.c.*.*',
       `dicomp.hb.${pool}.${user}.*`,
+      // Whose names are taken.
+      `dicomp.roll.${pool}`,
       '$JS.API.INFO',
       `$JS.API.STREAM.INFO.${streamOf(pool)}`,
       `$JS.API.STREAM.CREATE.${streamOf(pool)}`,
@@ -60,7 +62,7 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
       `$JS.API.STREAM.CREATE.OBJ_${bucketOf(pool)}`,
       ...blobs(pool),
     ],
-    subscribe: [`dicomp.n.${user}.*`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`],
+    subscribe: [`dicomp.n.${user}.*`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`, `dicomp.hb.${pool}.>`],
   }),
   viewer: (_, pool) => ({
     publish: [`dicomp.roll.${pool}`],

@@ -29,6 +29,7 @@ const ALLOWED: Record<string, string[]> = {
   capture: ['codec', 'errors'],
   engine: ['core', 'slot', 'codec', 'errors'],
   server: ['nats', 'errors'],
+  node: ['engine', 'nats', 'capture', 'slot', 'codec', 'errors'],
   nats: ['codec', 'slot', 'errors'],
   slot: ['codec', 'errors'],
   runner: ['slot', 'codec', 'errors', 'task'],

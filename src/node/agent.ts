@@ -1,0 +1,465 @@
+/**
+ * The agent of one computer: takes chunks from the cluster's queue, has them run by a local engine of process slots,
+ * and sends the results. See nats/README.md for what is said on the wire. User code runs in slots, never here.
+ */
+import { availableParallelism, hostname } from 'node:os'
+import type { Msg } from '@nats-io/transport-node'
+import { LocalEngine } from '../engine/local.ts'
+import { OptionError } from '../errors.ts'
+import { request } from '../nats/api.ts'
+import { Blobs } from '../nats/blobs.ts'
+import { type Connection, openConnection } from '../nats/connection.ts'
+import { ensureNeed, layOut, needKey } from '../nats/layout.ts'
+import { type Link, parseLink } from '../nats/link.ts'
+import { type Heartbeat, type MessageType, type Need, readMessage, writeMessage } from '../nats/messages.ts'
+import { meets } from '../nats/need.ts'
+import { ALIVE_MS, HEARTBEAT_MS, PROTOCOL, RENEW_MS } from '../nats/settings.ts'
+import { ANY, newIdentity, streamOf, subjects } from '../nats/subjects.ts'
+import { heapMegabytes } from '../slot/memory.ts'
+import { Clients } from './clients.ts'
+import { hostFacts } from './host.ts'
+import { freeName } from './name.ts'
+import { Natives } from './natives.ts'
+import { Programs } from './programs.ts'
+import { consumerIn, Puller } from './puller.ts'
+import { Work } from './work.ts'
+
+export interface AgentOptions {
+  /** For people; another node of this name makes it `name-2`. @default the host name */
+  name?: string
+  /** Tasks that run at the same time, from 1. @default the number of cores that this process may use */
+  slots?: number
+  /** What tasks can ask for with `tags`. @default none */
+  tags?: string[]
+  /** Memory that one slot may use, bytes. @default its share of 75 % of this computer's, heap only */
+  memory?: number
+  /** Native packages that a function needs may be installed from the npm registry. @default false */
+  allowNative?: boolean
+  /** Longest time that `drain` waits for tasks that run, milliseconds. @default 30000 */
+  drainTimeout?: number
+  onEvent?: (event: AgentEvent) => void
+}
+
+export type AgentEvent =
+  | { type: 'joined'; name: string; pool: string; slots: number }
+  /** The server does not answer; it goes on working, and tries to get back. */
+  | { type: 'disconnected' }
+  | { type: 'reconnected' }
+  | { type: 'draining'; running: number }
+  | { type: 'left' }
+  /** The server does not take it any more; it is over. */
+  | { type: 'refused'; error: Error }
+  /** A client was silent for too long: what ran for it was stopped. */
+  | { type: 'orphaned'; client: string }
+  /** A message that no honest client or node sends. */
+  | { type: 'dropped'; subject: string; why: string }
+  /** Something is wrong, and tried again. */
+  | { type: 'trouble'; error: Error }
+
+const DRAIN_MS = 30_000
+/** When the time to drain is over, clients get this long to confirm what was handed back. */
+const CONFIRM_MS = 2000
+/** A chunk that could not begin for this long is handed back when somebody else waits for work. */
+const STUCK_MS = 1000
+const TIDY_MS = 1000
+/** Consumers for a need that no client has announced for this long are not asked any more. */
+const NEED_MS = 30 * ALIVE_MS
+const AGAIN_MS = 1000
+
+export class Agent {
+  /** Unique; made anew with each start. */
+  readonly node: string
+  readonly name: string
+  /** Tasks that run at the same time. */
+  readonly slots: number
+  readonly pool: string
+  /** Resolves when it has left, or was refused by the server (with why). */
+  readonly ended: Promise<Error | undefined>
+  readonly #connection: Connection
+  readonly #options: AgentOptions
+  readonly #memory: number
+  readonly #startedAt = Date.now()
+  readonly #engine: LocalEngine
+  readonly #work: Work
+  readonly #puller: Puller
+  readonly #clients = new Clients()
+  /** Needs that this node meets, and when each was announced last. */
+  readonly #needs = new Map<string, number>()
+  readonly #timers: NodeJS.Timeout[] = []
+  /** What is told to JetStream refers to the queue that is there now. */
+  #synced = true
+  #laying = false
+  #queueCreated = ''
+  #roundTrip = 1
+  #state: 'working' | 'draining' | 'left' = 'working'
+  #heldNow: { client: string; chunks: [job: number, chunk: number][] } | undefined
+  #draining: Promise<void> | undefined
+
+  /**
+   * Joins the cluster of a link.
+   * @throws LinkError, ConnectError, OptionError
+   */
+  static async start(link: string | Link, options: AgentOptions = {}): Promise<Agent> {
+    const { name = hostname(), tags = [], slots = availableParallelism() } = options
+    for (const label of [name, ...tags]) checkLabel(label)
+    if (!Number.isInteger(slots) || slots < 1) {
+      throw new OptionError(`Expected \`slots\` to be a whole number from 1 up, got ${slots}`)
+    }
+    const parsed = typeof link === 'string' ? parseLink(link) : link
+    const identity = newIdentity(parsed.name)
+    const connection = await openConnection(parsed, { role: 'node', identity })
+    try {
+      const [free] = await Promise.all([freeName(connection, name), layOut(connection)])
+      const agent = new Agent(connection, { ...options, name: free, slots })
+      await agent.#begin()
+      return agent
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+  }
+
+  private constructor(connection: Connection, options: AgentOptions & { name: string; slots: number }) {
+    const { nc, identity, pool } = connection
+    const { name, slots, memory } = options
+    this.node = identity
+    this.name = name
+    this.slots = slots
+    this.pool = pool
+    this.#connection = connection
+    this.#options = options
+    this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
+    this.#engine = new LocalEngine({ slots })
+    const blobs = new Blobs(connection)
+    this.#work = new Work({
+      node: identity,
+      name,
+      engine: this.#engine,
+      programs: new Programs(blobs, new Natives(options.allowNative === true), name),
+      blobs,
+      memory,
+      send: (client, bytes) => this.#publish(subjects.client(client), bytes),
+      answer: (ack, verb) => this.#answer(ack, verb),
+      held: (client, job, chunk) => this.#sayHeld(client, job, chunk),
+      room: () => this.#puller.refill(),
+    })
+    this.#puller = new Puller({
+      nc,
+      pool,
+      identity,
+      wanted: () => this.#work.demand(slots, this.#roundTrip).wanted,
+      accept: (data, ack, subject) => this.#accept(data, ack, subject),
+      refuse: (ack) => this.#answer(ack, '-NAK'),
+      missing: (why) => void this.#layOutAgain(new Error(why)),
+    })
+    this.ended = connection.closed.then((error) => {
+      if (!error || this.#state === 'left') return undefined
+      this.#event({ type: 'refused', error })
+      return this.#stopped().then(() => error)
+    })
+  }
+
+  async #begin(): Promise<void> {
+    const { nc, pool, identity } = this.#connection
+    this.#listen(subjects.node(identity), ['confirm', 'drop', 'dropTasks', 'forget', 'drain'])
+    this.#listen(subjects.allClients(pool), ['alive', 'bye'])
+    nc.subscribe(subjects.roll(pool), { callback: () => this.#beat() })
+    this.#connection.onStatus((status) => {
+      if (status === 'disconnected') this.#disconnected()
+      if (status === 'reconnected') void this.#reconnected()
+    })
+    this.#connection.onError((error) => this.#event({ type: 'trouble', error }))
+    this.#queueCreated = await this.#created()
+    this.#roundTrip = await nc.rtt()
+    this.#engine.warm({ isolation: 'process', memory: this.#options.memory, env: {} })
+    this.#every(HEARTBEAT_MS, () => this.#beat())
+    this.#every(RENEW_MS, () => this.#renew())
+    this.#every(TIDY_MS, () => this.#tidy())
+    this.#beat()
+    this.#puller.add(ANY)
+    this.#event({ type: 'joined', name: this.name, pool, slots: this.slots })
+  }
+
+  /** Tasks that it holds and has no outcome of. */
+  get running(): number {
+    let open = 0
+    for (const chunk of this.#work.chunks.values()) open += chunk.open
+    return open
+  }
+
+  /** Takes nothing new, hands back what has not begun, waits for the rest and its results, and leaves. */
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain()
+    return this.#draining
+  }
+
+  /** Leaves at once; what runs is handed to others. */
+  async stop(): Promise<void> {
+    if (this.#state === 'left') return
+    this.#puller.stop()
+    this.#work.close()
+    this.#state = 'left'
+    this.#beat()
+    await this.#stopped()
+    await this.#connection.close()
+    this.#event({ type: 'left' })
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state === 'left') return
+    this.#state = 'draining'
+    this.#event({ type: 'draining', running: this.running })
+    this.#puller.pause()
+    this.#work.drain()
+    this.#beat()
+    const empty = async (ms: number): Promise<boolean> => {
+      for (const end = performance.now() + ms; this.#work.chunks.size > 0; ) {
+        if (performance.now() > end || this.#connection.nc.isClosed()) return false
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      return true
+    }
+    if (!(await empty(this.#options.drainTimeout ?? DRAIN_MS))) {
+      this.#work.handBackAll()
+      await empty(CONFIRM_MS)
+    }
+    await this.stop()
+  }
+
+  async #stopped(): Promise<void> {
+    this.#puller.stop()
+    this.#work.close()
+    for (const timer of this.#timers) clearInterval(timer)
+    await this.#engine.close()
+  }
+
+  // ---- messages -----------------------------------------------------------------------------------------
+
+  #accept(data: Uint8Array, ack: string, subject: string): void {
+    const message = readMessage(data, ['task'])
+    if (!message) {
+      this.#answer(ack, '+TERM')
+      return this.#event({ type: 'dropped', subject, why: 'it is no chunk of tasks' })
+    }
+    if (!subject.endsWith(`.${message.client}`)) {
+      this.#answer(ack, '+TERM')
+      return this.#event({ type: 'dropped', subject, why: 'it names another client than its subject' })
+    }
+    if (this.#clients.isGone(message.client)) return this.#answer(ack, '+TERM')
+    this.#clients.met(message.client)
+    this.#work.accept(message, ack)
+  }
+
+  #listen(subject: string, kinds: readonly MessageType[]): void {
+    const callback = (_: Error | null, { data, subject: to }: Msg): void => {
+      const message = data && readMessage(data, kinds)
+      if (!message) return this.#event({ type: 'dropped', subject: to ?? subject, why: 'it cannot be read' })
+      try {
+        this.#handle(message, to)
+      } catch (error) {
+        this.#event({ type: 'trouble', error: error as Error })
+      }
+    }
+    this.#connection.nc.subscribe(subject, { callback })
+  }
+
+  #handle(message: NonNullable<ReturnType<typeof readMessage<MessageType>>>, subject: string): void {
+    switch (message.type) {
+      case 'confirm':
+        for (const [job, chunk, seq] of message.got) this.#work.confirm(message.client, job, chunk, seq)
+        return
+      case 'drop':
+        for (const [job, chunk] of message.chunks) this.#work.drop(message.client, job, chunk)
+        return
+      case 'dropTasks': {
+        const { client, job, chunk, start, end } = message
+        return this.#work.dropTasks(client, job, chunk, start, end)
+      }
+      case 'forget':
+        return this.#work.forget(message.client, message.job)
+      case 'drain':
+        return void this.drain()
+      case 'alive': {
+        if (!subject.endsWith(`.${message.client}`)) return
+        this.#clients.heard(message.client)
+        for (const need of message.needs) this.#learn(need)
+        return
+      }
+      case 'bye': {
+        if (!subject.endsWith(`.${message.client}`)) return
+        this.#clients.left(message.client)
+        return this.#work.endClient(message.client)
+      }
+    }
+  }
+
+  /** Chunks that come together are said to be held together. */
+  #sayHeld(client: string, job: number, chunk: number): void {
+    if (this.#heldNow?.client === client) {
+      this.#heldNow.chunks.push([job, chunk])
+      return
+    }
+    const held = { client, chunks: [[job, chunk]] as [number, number][] }
+    this.#heldNow = held
+    queueMicrotask(() => {
+      if (this.#heldNow === held) this.#heldNow = undefined
+      this.#publish(
+        subjects.client(client),
+        writeMessage({ type: 'held', node: this.node, chunks: held.chunks }),
+      )
+    })
+  }
+
+  #learn(need: Need): void {
+    const key = needKey(need)
+    if (key === ANY || !meets(need, { tags: this.#options.tags ?? [], memory: this.#memory })) return
+    const known = this.#needs.has(key)
+    this.#needs.set(key, performance.now())
+    if (known) return
+    ensureNeed(this.#connection, need).then(
+      () => this.#puller.add(key),
+      (error) => {
+        this.#needs.delete(key)
+        this.#event({ type: 'trouble', error })
+      },
+    )
+  }
+
+  // ---- at times -----------------------------------------------------------------------------------------
+
+  #beat(): void {
+    const heartbeat: Heartbeat = {
+      type: 'heartbeat',
+      node: this.node,
+      name: this.name,
+      startedAt: this.#startedAt,
+      state: this.#state,
+      slots: this.slots,
+      free: this.#work.demand(this.slots, this.#roundTrip).free,
+      tags: this.#options.tags ?? [],
+      memory: this.#memory,
+      host: hostFacts(),
+      protocol: PROTOCOL,
+      held: Array.from(this.#work.chunks.values(), ({ client, job, id }) => [client, job, id]),
+    }
+    this.#publish(subjects.heartbeat(this.pool, this.node), writeMessage(heartbeat))
+  }
+
+  #renew(): void {
+    for (const { ack } of this.#work.chunks.values()) if (ack !== undefined) this.#answer(ack, '+WPI')
+  }
+
+  #tidy(): void {
+    if (this.#connection.up) {
+      for (const client of this.#clients.orphaned()) {
+        this.#work.endClient(client)
+        this.#event({ type: 'orphaned', client })
+      }
+    }
+    this.#work.tidy()
+    const old = performance.now() - NEED_MS
+    for (const [key, announced] of this.#needs) {
+      if (announced > old) continue
+      this.#needs.delete(key)
+      this.#puller.remove(key)
+    }
+    void this.#shareOut()
+  }
+
+  /** What cannot begin here goes to others, when others wait. */
+  async #shareOut(): Promise<void> {
+    const stuck = this.#work.stuck(performance.now() - STUCK_MS)
+    const consumers = new Set(stuck.map(({ ack }) => consumerIn(ack as string)))
+    for (const consumer of consumers) {
+      try {
+        const path = `CONSUMER.INFO.${streamOf(this.pool)}.${consumer}`
+        const { num_waiting: waiting } = await request<{ num_waiting: number }>(this.#connection, path)
+        if (waiting <= (this.#puller.isParked(consumer) ? 1 : 0)) continue
+      } catch {
+        // Nobody knows; then it stays here.
+        continue
+      }
+      for (const chunk of stuck) {
+        if (chunk.begun === 0 && chunk.ack !== undefined && consumerIn(chunk.ack) === consumer)
+          this.#work.handBack(chunk)
+      }
+    }
+  }
+
+  // ---- the connection -----------------------------------------------------------------------------------
+
+  #publish(subject: string, bytes: Uint8Array): void {
+    const { nc, up } = this.#connection
+    // What is said while nobody listens is said again afterwards, by outbox and heartbeat.
+    if (up && !nc.isClosed()) nc.publish(subject, bytes)
+  }
+
+  #answer(ack: string, verb: string): void {
+    const { nc, up } = this.#connection
+    if (this.#synced && up && !nc.isClosed()) nc.publish(ack, verb)
+  }
+
+  #disconnected(): void {
+    this.#synced = false
+    this.#puller.pause()
+    this.#event({ type: 'disconnected' })
+  }
+
+  async #reconnected(): Promise<void> {
+    this.#clients.amnesty()
+    this.#event({ type: 'reconnected' })
+    this.#beat()
+    this.#work.reconnected()
+    await this.#layOutAgain(undefined)
+  }
+
+  /** Until it is done, or the connection is lost again. */
+  async #layOutAgain(trouble: Error | undefined): Promise<void> {
+    if (this.#laying) return
+    this.#laying = true
+    this.#puller.pause()
+    if (trouble) this.#event({ type: 'trouble', error: trouble })
+    while (this.#connection.up && this.#state !== 'left') {
+      try {
+        await layOut(this.#connection)
+        const created = await this.#created()
+        if (created !== this.#queueCreated) this.#work.queueLost()
+        this.#queueCreated = created
+        this.#roundTrip = await this.#connection.nc.rtt()
+        break
+      } catch (error) {
+        this.#event({ type: 'trouble', error: error as Error })
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+      }
+    }
+    this.#laying = false
+    if (!this.#connection.up) return
+    this.#synced = true
+    // Their consumers may be gone; clients announce again what they still need.
+    for (const need of this.#needs.keys()) this.#puller.remove(need)
+    this.#needs.clear()
+    if (this.#state === 'working') this.#puller.resume()
+  }
+
+  /** When the queue was made: it is another one when the server has lost its memory. */
+  async #created(): Promise<string> {
+    return (await request<{ created: string }>(this.#connection, `STREAM.INFO.${streamOf(this.pool)}`))
+      .created
+  }
+
+  #every(ms: number, act: () => void): void {
+    this.#timers.push(setInterval(act, ms))
+  }
+
+  #event(event: AgentEvent): void {
+    this.#options.onEvent?.(event)
+  }
+}
+
+/** It travels in messages and is shown to people. */
+function checkLabel(label: string): void {
+  if (label.length > 0 && label.length <= 64 && !/[\p{Cc}\p{Cf}\s,]/u.test(label)) return
+  throw new OptionError(
+    `A name or tag of a node may have up to 64 characters without spaces and commas, got ${JSON.stringify(label)}`,
+  )
+}
