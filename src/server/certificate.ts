@@ -3,8 +3,9 @@
  * authority could. Written here rather than by a package: Node.js makes keys and signatures but no certificates, the
  * packages that do bring megabytes, and it is one page of DER.
  */
-import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { isIP } from 'node:net'
+import { pinOf } from '../nats/probe.ts'
 import { bits, boolean, integer, octets, oid, sequence, set, tagged, time, utf8 } from './der.ts'
 
 export interface Certificate {
@@ -62,14 +63,19 @@ export function createCertificate(hosts: string[], now = Date.now()): Certificat
   )
   const der = sequence(body, algorithm, bits(sign('sha256', body, privateKey)))
   return {
-    cert: new X509Certificate(der).toString(),
+    cert: pem(der),
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
   }
 }
 
-/** What links carry: the SHA-256 of the certificate's DER, in base64url. */
-export function pinOf(cert: string): string {
-  return createHash('sha256').update(new X509Certificate(cert).raw).digest('base64url')
+/** What links carry as `pin`. */
+export function pinOfPem(cert: string): string {
+  return pinOf(Buffer.from(cert.replace(/-----[^-]+-----/g, ''), 'base64'))
+}
+
+function pem(der: Buffer): string {
+  const lines = der.toString('base64').match(/.{1,64}/g) ?? []
+  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
 function extension(id: string, value: Buffer, critical = false): Buffer {

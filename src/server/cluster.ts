@@ -4,7 +4,7 @@ import { existsSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import type { Role } from '../nats/link.ts'
 import { reload } from './admin.ts'
-import { createCertificate, pinOf } from './certificate.ts'
+import { createCertificate, pinOfPem } from './certificate.ts'
 import { serverConfig } from './config.ts'
 import {
   type ClusterState,
@@ -53,7 +53,7 @@ export function openCluster(dir: string, wanted: Wanted): Promise<ClusterState> 
       writePrivately(files.cert, cert)
       writePrivately(files.key, key)
     }
-    const pin = pinOf(readFileSync(files.cert, 'utf8'))
+    const pin = pinOfPem(readFileSync(files.cert, 'utf8'))
     const state = before ? { ...before, settings, pin } : newState(settings, pin)
     for (const role of PRINTED) renewPrinted(dir, state, role)
     writeState(dir, state)
