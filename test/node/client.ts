@@ -270,6 +270,19 @@ export class FakeClient {
     }
   }
 
+  /** Waits until nodes have made a consumer. */
+  async untilConsumer(name: string): Promise<void> {
+    const end = performance.now() + 10_000
+    for (;;) {
+      const reply = await this.connection.nc.request(
+        `$JS.API.CONSUMER.INFO.T_${this.connection.pool}.${name}`,
+      )
+      if (!reply.json<{ error?: unknown }>().error) return
+      if (performance.now() > end) throw new Error(`there is no consumer ${name}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
   #receive(data: Uint8Array): void {
     const message = readMessage(data, ['held', 'result', 'lost', 'log', 'progress'])
     if (!message) throw new Error('a node sent something that cannot be read')
