@@ -1,6 +1,7 @@
 /** Requests to JetStream's API: plain JSON, so that a client need not load the library for it. */
 import { ConnectError } from '../errors.ts'
-import { type Connection, LostConnection } from './connection.ts'
+import type { Connection } from './connection.ts'
+import { isPassing } from './failures.ts'
 
 /** Codes of errors that JetStream answers with, as far as we tell them apart. */
 export const API_ERROR = {
@@ -34,7 +35,7 @@ const PAUSE_MS = 150
 
 /**
  * @param path what follows `$JS.API.`
- * @throws ApiError, or an error of the client library: no responders, timeout, connection closed
+ * @throws ApiError; what Connection.request() throws
  */
 export async function request<T = unknown>(connection: Connection, path: string, body?: unknown): Promise<T> {
   const data = body === undefined ? '' : JSON.stringify(body)
@@ -55,7 +56,8 @@ export async function patiently<T>(connection: Connection, work: () => Promise<T
     try {
       return await work()
     } catch (error) {
-      if (!isPassing(error) || connection.nc.isClosed()) throw error
+      const passing = error instanceof ApiError ? isTemporary(error) : isPassing(error)
+      if (!passing || connection.nc.isClosed()) throw error
       if (Date.now() > deadline) {
         throw new ConnectError(
           'DICOMP_E_SERVER',
@@ -69,14 +71,6 @@ export async function patiently<T>(connection: Connection, work: () => Promise<T
   }
 }
 
-/** Nobody listens to the subject: for JetStream, that a stream is not there (or the server has just started). */
-export function isNoResponders(error: unknown): boolean {
-  const { name, cause } = error as Error
-  return name === 'NoRespondersError' || (cause as Error | undefined)?.name === 'NoRespondersError'
-}
-
-function isPassing(error: unknown): boolean {
-  if (error instanceof ApiError) return error.code === API_ERROR.temporarilyUnavailable
-  if (error instanceof LostConnection) return true
-  return isNoResponders(error) || ['TimeoutError', 'RequestError'].includes((error as Error).name)
+function isTemporary(error: ApiError): boolean {
+  return error.code === API_ERROR.temporarilyUnavailable
 }

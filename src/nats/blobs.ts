@@ -7,9 +7,10 @@
  *   $O.<bucket>.M.<name>     what they are, written last
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { BlobError } from '../errors.ts'
-import { API_ERROR, isNoResponders, request } from './api.ts'
+import { BlobError, ConnectError } from '../errors.ts'
+import { API_ERROR, request } from './api.ts'
 import type { Connection } from './connection.ts'
+import { isNoResponders } from './failures.ts'
 import type { BlobRef } from './messages.ts'
 import { BlobReader, MissingPieces } from './pieces.ts'
 import { BLOB_CHUNK_BYTES, BLOB_TTL_MS, VALUE_LIMIT_BYTES } from './settings.ts'
@@ -226,15 +227,11 @@ export class Blobs {
       try {
         return await work()
       } catch (error) {
-        if (error instanceof BlobError) throw error
+        if (error instanceof BlobError || error instanceof ConnectError) throw error
         if (error instanceof PutError) throw refused(error)
         const wasUp = this.#connection.up
-        const { name, message } = error as Error
-        if (
-          this.#connection.nc.isClosed() ||
-          name === 'PermissionViolationError' ||
-          (wasUp && attempt >= ATTEMPTS)
-        ) {
+        if (this.#connection.nc.isClosed() || (wasUp && attempt >= ATTEMPTS)) {
+          const { message } = error as Error
           throw new BlobError(`The object store does not do its part for ${hash.slice(0, 12)}…: ${message}`, {
             fix: isNoResponders(error)
               ? 'start a node (`dicomp join`) or `dicomp up`, which make the object store'

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { ConnectionOptions, Msg, NatsConnection, RequestOptions } from '@nats-io/transport-node'
 import { ClosedError, ConnectError, LinkError, OptionError } from '../errors.ts'
+import { isDenied, isUnknownUser, LostConnection } from './failures.ts'
 import { describeLink, type Link, type Role } from './link.ts'
 import { type Probe, probe } from './probe.ts'
 import { MINIMUM_SERVER } from './settings.ts'
@@ -27,9 +28,6 @@ const RECONNECT_MS = 150
 const RECONNECT_JITTER_MS = 200
 /** Longest wait for what is still to be sent when the connection is closed. */
 const FLUSH_MS = 1000
-
-/** The connection was lost while something was under way. It comes back. */
-export class LostConnection extends Error {}
 
 export class Connection {
   readonly nc: NatsConnection
@@ -73,17 +71,20 @@ export class Connection {
 
   /**
    * A request that fails at once when the connection is lost; the library's own would wait for its timeout.
-   * @throws LostConnection, or an error of the client library: no responders, timeout, permissions
+   * @throws ConnectError (DICOMP_E_ACCESS) not allowed; LostConnection; errors of the client library: no responders,
+   * timeout, connection closed
    */
   async request(subject: string, data: Uint8Array | string, options: RequestOptions): Promise<Msg> {
     let stop = () => {}
     const lost = new Promise<never>((_, reject) => {
       stop = this.onStatus((status) => {
-        if (status === 'disconnected') reject(new LostConnection('the connection was lost'))
+        if (status === 'disconnected') reject(new LostConnection())
       })
     })
     try {
       return await Promise.race([this.nc.request(subject, data, options), lost])
+    } catch (error) {
+      throw isDenied(error) ? explain(error, this.link) : error
     } finally {
       stop()
     }
@@ -288,7 +289,7 @@ async function needJetStream(nc: NatsConnection, link: Link, deadline: number): 
       if (error === undefined) return
       why = error.description ?? 'it answers with an error'
     } catch (error) {
-      if ((error as Error).name === 'PermissionViolationError') {
+      if (isDenied(error)) {
         await nc.close()
         throw explain(error, link)
       }
@@ -308,9 +309,9 @@ async function needJetStream(nc: NatsConnection, link: Link, deadline: number): 
 
 /** Errors of the client library in our words. */
 function explain(error: unknown, link: Link): Error {
-  const { name, message } = error instanceof Error ? error : new Error(String(error))
+  const { message } = error instanceof Error ? error : new Error(String(error))
   const who = link.name ?? link.user
-  if (name === 'AuthorizationError' || name === 'UserAuthenticationExpiredError') {
+  if (isUnknownUser(error)) {
     return new ConnectError(
       'DICOMP_E_ACCESS',
       `The server at ${describeLink(link)} refuses the credentials${who ? ` of "${who}"` : ''}: they are wrong, ` +
@@ -319,7 +320,7 @@ function explain(error: unknown, link: Link): Error {
       error,
     )
   }
-  if (name === 'PermissionViolationError') {
+  if (isDenied(error)) {
     return new ConnectError(
       'DICOMP_E_ACCESS',
       `The server at ${describeLink(link)} does not allow this${who ? ` to "${who}"` : ''}: ${message}`,
@@ -335,12 +336,13 @@ function explain(error: unknown, link: Link): Error {
   )
 }
 
-/** Whether version `a` is before `b`. Pre-releases count as the release. */
-function older(a: string, b: string): boolean {
-  const [x, y] = [a, b].map((version) => version.split(/[.-]/, 3).map(Number))
+/** Whether a version is before another. What is no version is; pre-releases count as the release. */
+function older(version: string, than: string): boolean {
+  if (!/^\d+\.\d+\.\d+/.test(version)) return true
+  const [a, b] = [version, than].map((text) => text.split(/[.-]/, 3).map(Number))
   for (let i = 0; i < 3; i++) {
-    const difference = (x?.[i] ?? 0) - (y?.[i] ?? 0)
+    const difference = (a?.[i] ?? 0) - (b?.[i] ?? 0)
     if (difference !== 0) return difference < 0
   }
-  return Number.isNaN(x?.[0])
+  return false
 }

@@ -52,9 +52,9 @@ export function parseLink(text: string, now = Date.now()): Link {
   if (!match) throw malformed('it is not of the form dicomp://name:secret@host:port/pool?pin=…')
   const [, scheme, access, hosts, path = '', query = ''] = match
   if (scheme !== 'dicomp' && scheme !== 'nats' && scheme !== 'tls')
-    throw malformed(`it begins with ${scheme}:// instead of dicomp://, nats:// or tls://`)
+    throw malformed('it begins with something else than dicomp://, nats:// or tls://')
   const pool = path === '' ? DEFAULT_POOL : path
-  if (!isToken(pool)) throw malformed(`"${printable(pool)}" is no name of a pool`)
+  if (!isToken(pool)) throw malformed(`what follows the address is no name of a pool${shown(pool)}`)
   const parameters = new URLSearchParams(query)
   const link: Link = {
     servers: (hosts ?? '').split(',').map(serverOf),
@@ -120,7 +120,7 @@ function credentials(scheme: string, access: string | undefined): Partial<Link> 
 function serverOf(text: string): string {
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/.exec(text)
   const port = match?.[2] === undefined ? DEFAULT_PORT : Number(match[2])
-  if (!match || port < 1 || port > 65_535) throw malformed(`"${printable(text)}" is no host:port`)
+  if (!match || port < 1 || port > 65_535) throw malformed('an address in it is no host:port')
   return `${match[1]}:${port}`
 }
 
@@ -131,7 +131,8 @@ function readParameter(link: Link, key: string, value: string): void {
       link.pin = value
       return
     case 'role':
-      if (!ROLES.includes(value as Role)) throw malformed(`"${printable(value)}" is no role`)
+      if (!ROLES.includes(value as Role))
+        throw malformed(`the role${shown(value)} is none of ${ROLES.join(', ')}`)
       link.role = value as Role
       return
     case 'cluster':
@@ -147,7 +148,7 @@ function readParameter(link: Link, key: string, value: string): void {
       if (value === '0' && link.tls) throw malformed('`tls=0` contradicts the rest')
       return
     default:
-      throw malformed(`it has an unknown part "${printable(key)}"`)
+      throw malformed(`it has an unknown part${shown(key)}`)
   }
 }
 
@@ -159,10 +160,9 @@ function unescaped(text: string): string {
   }
 }
 
-/** At most a few characters of something that a user typed, without control characters. */
-function printable(text: string): string {
-  const clean = text.replace(/[^\x20-\x7e]/g, '?')
-  return clean.length > 40 ? `${clean.slice(0, 40)}…` : clean
+/** Only what can be no piece of a secret is repeated: with a character too many, a secret can be anywhere. */
+function shown(text: string): string {
+  return /^[a-z]{1,12}$/.test(text) ? ` "${text}"` : ''
 }
 
 function malformed(why: string): LinkError {

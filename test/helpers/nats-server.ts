@@ -3,7 +3,7 @@
  * its configuration has them.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, connect as dial } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -31,10 +31,10 @@ export interface Nats {
   log(): string
   /** Replaces the `config` lines and has them read. */
   reload(config: string): Promise<void>
-  /** Ends it and waits until it is gone. `SIGSTOP` and `SIGCONT` do not wait. */
+  /** Waits until it has worked: it is gone, or stands still. */
   kill(signal: NodeJS.Signals): Promise<void>
-  /** Starts it again: same port, same folder. */
-  restart(): Promise<void>
+  /** Starts it again: same port, same folder. `config` replaces the lines of before. */
+  restart(config?: string): Promise<void>
   /** Ends it and removes its folder. */
   stop(): Promise<void>
 }
@@ -74,7 +74,8 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
     if (child.exitCode !== null || child.signalCode !== null) return
     const gone = new Promise((resolve) => child.once('exit', resolve))
     child.kill(signal)
-    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await gone
+    if (signal === 'SIGSTOP') await stopped(child.pid)
+    else if (signal !== 'SIGCONT') await gone
   }
   await start()
   return {
@@ -93,12 +94,23 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
         await sleep(10)
     },
     kill,
-    restart: start,
+    async restart(config) {
+      if (config !== undefined) await configure(config)
+      await start()
+    },
     async stop() {
       await kill('SIGKILL')
       await rm(dir, { recursive: true, force: true, maxRetries: 3 })
     },
   }
+}
+
+/** Waits until all threads of a process stand still. */
+async function stopped(pid = 0): Promise<void> {
+  if (process.platform !== 'linux') return sleep(100)
+  const tasks = `/proc/${pid}/task`
+  const still = (task: string) => /\) T /.test(readFileSync(join(tasks, task, 'stat'), 'utf8'))
+  while (!readdirSync(tasks).every(still)) await sleep(5)
 }
 
 export function freePort(): Promise<number> {

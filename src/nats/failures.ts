@@ -1,0 +1,28 @@
+/** Errors of the client library, told apart by name: it is loaded only when a connection is opened. */
+
+/** The connection was lost while something was under way. It comes back. */
+export class LostConnection extends Error {
+  constructor() {
+    super('the connection was lost')
+  }
+}
+
+/** Nobody listens to the subject: for JetStream, that a stream is not there (or the server has just started). */
+export const isNoResponders = (error: unknown): boolean => isNamed(error, 'NoResponders', 'NoRespondersError')
+
+/** The credentials do not allow it. */
+export const isDenied = (error: unknown): boolean => isNamed(error, 'PermissionViolationError')
+
+/** The server does not know the credentials, or not any more. */
+export const isUnknownUser = (error: unknown): boolean =>
+  isNamed(error, 'AuthorizationError', 'UserAuthenticationExpiredError')
+
+/** It may work when it is tried again. */
+export const isPassing = (error: unknown): boolean =>
+  error instanceof LostConnection || isNoResponders(error) || isNamed(error, 'TimeoutError', 'RequestError')
+
+/** Errors of requests have what happened as their cause. */
+function isNamed(error: unknown, ...names: string[]): boolean {
+  const { name, cause } = error as Error
+  return names.includes(name) || names.includes((cause as Error | undefined)?.name ?? '')
+}
