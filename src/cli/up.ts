@@ -8,12 +8,7 @@ import { describeLink, formatLink, type Link, parseLink } from '../nats/link.ts'
 import { hostPort } from '../nats/probe.ts'
 import { isToken, newIdentity } from '../nats/subjects.ts'
 
-interface Agent {
-  node: string
-  drain(): Promise<void>
-  stop(): Promise<void>
-}
-
+import type { Agent, AgentEvent } from '../node/agent.ts'
 import {
   type ClusterState,
   defaultDataDir,
@@ -85,7 +80,7 @@ export async function up(options: UpOptions): Promise<number> {
       options.engine === undefined
         ? await startCluster(options, tell, signals.first, undo)
         : await useCluster(options.engine)
-    const agent = options.node ? await startNode(cluster.link, options.slots) : undefined
+    const agent = options.node ? await startNode(cluster.link, options.slots, tell) : undefined
     if (agent) undo.push(() => agent.stop())
     report(cluster, agent, options.json)
     if (!agent && options.engine !== undefined) return EXIT.ok
@@ -179,8 +174,28 @@ async function prepare(link: Link, state?: ClusterState): Promise<void> {
   }
 }
 
-async function startNode(_link: Link, _slots: number | undefined): Promise<Agent | undefined> {
-  return undefined
+async function startNode(link: Link, slots: number | undefined, tell: Tell): Promise<Agent> {
+  const { Agent } = await import('../node/agent.ts')
+  const onEvent = (event: AgentEvent) => {
+    const line = describeEvent(event)
+    if (line) tell({ event: `node-${event.type}` }, line)
+  }
+  return Agent.start(link, { onEvent, ...(slots !== undefined && { slots }) })
+}
+
+/** What is worth a line beside those about the server. */
+function describeEvent(event: AgentEvent): string | undefined {
+  switch (event.type) {
+    case 'draining':
+      return event.running > 0 ? `Waiting for ${event.running} tasks that run here` : undefined
+    case 'refused':
+    case 'trouble':
+      return `The node of this computer: ${event.error.message}`
+    case 'dropped':
+      return `The node of this computer dropped a message at ${event.subject}: ${event.why}`
+    default:
+      return undefined
+  }
 }
 
 function printedLink(state: ClusterState, name: string): string {
@@ -190,20 +205,22 @@ function printedLink(state: ClusterState, name: string): string {
 
 /** Secrets go to a person's terminal, or to who asked for JSON: not into the journal of a service. */
 function report(cluster: Cluster, agent: Agent | undefined, json: boolean | undefined): void {
-  const node = agent?.node
+  const node = agent?.name
   if (json) {
     const event = { event: 'up', ...cluster.facts, ...cluster.links, ...(node && { node }) }
     process.stdout.write(`${JSON.stringify(event)}\n`)
     return
   }
   const { links, files } = cluster
-  const shown = process.stdout.isTTY || !files
-  const join = shown ? `'${links.join}'` : `@${files.join}`
-  const client = shown ? `'${links.client}'` : `"$(cat ${files.client})"`
+  const shown = process.stdout.isTTY === true
+  const join = shown ? `'${links.join}'` : files ? `@${files.join}` : '<the same link>'
+  const client = shown ? `'${links.client}'` : files ? `"$(cat ${files.client})"` : '<the same link>'
   process.stdout.write(
     [
       cluster.headline,
-      node ? `This computer works in it, as ${node}.` : 'This computer does not work in it (--no-node).',
+      agent
+        ? `This computer works in it, as ${agent.name}, with ${agent.slots} slots.`
+        : 'This computer does not work in it (--no-node).',
       '',
       cluster.loopback
         ? 'More computers cannot reach it: it listens to this one only. (dicomp up --host <address>)\nAnother node here:'
