@@ -94,6 +94,7 @@ export class Agent {
   #state: 'working' | 'draining' | 'left' = 'working'
   #heldNow: { client: string; chunks: [job: number, chunk: number][] } | undefined
   #draining: Promise<void> | undefined
+  #end: (error: Error | undefined) => void = () => {}
 
   /**
    * Joins the cluster of a link.
@@ -152,11 +153,8 @@ export class Agent {
       refuse: (ack) => this.#answer(ack, '-NAK'),
       missing: (why) => void this.#layOutAgain(new Error(why)),
     })
-    this.ended = connection.closed.then((error) => {
-      if (!error || this.#state === 'left') return undefined
-      this.#event({ type: 'refused', error })
-      return this.#stopped().then(() => error)
-    })
+    this.ended = new Promise((resolve) => (this.#end = resolve))
+    void connection.closed.then((error) => error && this.#refused(error))
   }
 
   async #begin(): Promise<void> {
@@ -203,6 +201,7 @@ export class Agent {
     await this.#stopped()
     await this.#connection.close()
     this.#event({ type: 'left' })
+    this.#end(undefined)
   }
 
   async #drain(): Promise<void> {
@@ -224,6 +223,14 @@ export class Agent {
       await empty(CONFIRM_MS)
     }
     await this.stop()
+  }
+
+  async #refused(error: Error): Promise<void> {
+    if (this.#state === 'left') return
+    this.#state = 'left'
+    this.#event({ type: 'refused', error })
+    await this.#stopped()
+    this.#end(error)
   }
 
   async #stopped(): Promise<void> {

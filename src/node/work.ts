@@ -435,7 +435,9 @@ function overlap(earlier: Chunk, later: Chunk): boolean {
   const end = Math.min(earlier.end, later.end)
   if (start >= end) return false
   for (const _ of earlier.openRanges(start, end)) return true
-  return earlier.attempt === later.attempt && earlier.unconfirmed > 0
+  const untold = earlier.outcomes.length > 0 || earlier.unconfirmed > 0
+  // Another attempt is asked for by somebody who knows the outcome of this one.
+  return untold && earlier.attempt === later.attempt
 }
 
 /** @throws LoadError when it has not an element for each task */

@@ -264,7 +264,9 @@ export class FakeClient {
   /** Waits until the queue has so many chunks. */
   async untilQueued(count: number): Promise<void> {
     const end = performance.now() + 10_000
-    for (let seen = await this.queued(); seen !== count; seen = await this.queued()) {
+    // While the server is away, or has no queue yet, nobody knows.
+    const look = (): Promise<number> => this.queued().catch(() => -1)
+    for (let seen = await look(); seen !== count; seen = await look()) {
       if (performance.now() > end) throw new Error(`there are ${seen} chunks in the queue, not ${count}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
