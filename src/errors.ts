@@ -23,6 +23,7 @@ export const ERRORS = {
   DICOMP_E_DEADLINE: 'A task had no result when its `deadline` (queueing included) had passed.',
   DICOMP_E_SLOT_CRASHED: 'The thread or process that ran a task died.',
   DICOMP_E_OUT_OF_MEMORY: 'A task needed more memory than its slot may use.',
+  DICOMP_E_NODE_LOST: 'Too many nodes were lost while they ran the task.',
   DICOMP_E_INPUT: 'The iterable of inputs threw while it was read.',
   DICOMP_E_CLOSED: 'The cluster was closed; it takes no more work.',
   DICOMP_E_MODULE: 'A module that should have a function to distribute has none, or is not there.',
@@ -40,6 +41,8 @@ export const ERRORS = {
   DICOMP_E_SERVER_MISSING: 'There is no nats-server on this computer, or only one that is too old.',
   DICOMP_E_UP: 'A cluster cannot be started here: its port or its folder is in use, or nats-server ends.',
   DICOMP_E_TOKEN: 'There is no token with this name, or there is one already.',
+  DICOMP_E_NODE: 'There is no node with this name.',
+  DICOMP_E_JOB: 'There is no detached job with this id (any more), or it cannot do now what was asked.',
 } as const
 
 export type ErrorCode = keyof typeof ERRORS
@@ -185,6 +188,17 @@ export class OutOfMemoryError extends DicompError {
   }
 }
 
+/** Nodes were lost with the task, so often that it may be what ends them. */
+export class NodeLostError extends DicompError {
+  readonly index: number
+  constructor(name: string, index: number, losses: number) {
+    super('DICOMP_E_NODE_LOST', `Task ${index} of '${name}' was on ${losses} nodes that were lost`, {
+      fix: 'see whether it needs more memory than those computers have; .with({ memory }) limits it',
+    })
+    this.index = index
+  }
+}
+
 /** The iterable of inputs threw; `cause` is what it threw, `index` how many inputs had been read. */
 export class InputError extends DicompError {
   readonly index: number
@@ -236,5 +250,19 @@ export class BlobError extends DicompError {
   ) {
     const { code = 'DICOMP_E_BLOB', ...rest } = options
     super(code, message, rest)
+  }
+}
+
+/** There is no such node. */
+export class NodeError extends DicompError {
+  constructor(message: string, fix: string) {
+    super('DICOMP_E_NODE', message, { fix })
+  }
+}
+
+/** There is no such detached job, or it is not in a state in which it could do that. */
+export class JobError extends DicompError {
+  constructor(message: string, fix: string) {
+    super('DICOMP_E_JOB', message, { fix })
   }
 }
