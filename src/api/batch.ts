@@ -237,9 +237,9 @@ export class Batch implements JobClient {
 
   delivered(delivery: Delivery): void {
     if (this.#over) return
-    const { start, count, attempt, slot } = delivery
+    const { start, count, attempt, slot, ignore = [] } = delivery
     const { values, failed } = readResults(delivery, this.#program as Program)
-    if (failed.length === 0 && this.#refused.size === 0) {
+    if (failed.length === 0 && this.#refused.size === 0 && ignore.length === 0) {
       this.#meter.done += count
       for (let index = start; index < start + count && this.#retries.size > 0; index++) {
         this.#retries.settled(index)
@@ -248,7 +248,9 @@ export class Batch implements JobClient {
       return this.#settled(start, count)
     }
     const bad = new Set(failed)
+    const old = new Set(ignore)
     for (let offset = 0; offset < count && !this.#over; offset++) {
+      if (old.has(offset)) continue
       const index = start + offset
       if (this.#refused.delete(index)) continue
       if (bad.has(offset)) this.#failed(index, values[offset], attempt, slot)

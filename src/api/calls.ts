@@ -250,16 +250,19 @@ export class Calls implements JobClient {
   }
 
   delivered(delivery: Delivery): void {
-    const { start, count, attempt, slot } = delivery
+    const { start, count, attempt, slot, ignore = [] } = delivery
     const { values, failed } = readResults(delivery, this.program)
+    const bad = new Set(failed)
+    const old = new Set(ignore)
+    for (const offset of old) bad.delete(offset)
     const meter = this.#busy?.meter
-    if (meter) meter.done += count - failed.length
-    if (failed.length === 0) {
+    if (meter) meter.done += count - old.size - bad.size
+    if (failed.length === 0 && old.size === 0) {
       for (let offset = 0; offset < count; offset++) this.#settle(start + offset)?.resolve(values[offset])
       return
     }
-    const bad = new Set(failed)
     for (let offset = 0; offset < count; offset++) {
+      if (old.has(offset)) continue
       if (bad.has(offset)) this.#failed(start + offset, values[offset], attempt, slot)
       else this.#settle(start + offset)?.resolve(values[offset])
     }

@@ -93,8 +93,8 @@ export interface Report {
 
 export type LedgerEvent =
   | { type: 'job'; spec: LedgerJobSpec }
-  /** What nodes need to run it is stored. */
-  | { type: 'ready'; job: number }
+  /** What nodes need to run it is stored, or is not there any more. */
+  | { type: 'ready' | 'unready'; job: number }
   | { type: 'tasks'; job: number; start: number; end: number; attempt: number }
   /** Nobody wants these tasks any more. */
   | { type: 'drop'; job: number; start: number; end: number }

@@ -121,9 +121,10 @@ export class Ledger {
     switch (event.type) {
       case 'job':
         return this.#onJob(event.spec)
-      case 'ready': {
+      case 'ready':
+      case 'unready': {
         const job = this.#jobs.get(event.job)
-        if (job) job.ready = true
+        if (job) job.ready = event.type === 'ready'
         return
       }
       case 'tasks':

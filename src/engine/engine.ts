@@ -18,6 +18,8 @@ export interface Engine {
 /** What an engine has to know of a job. */
 export interface TaskSpec extends Omit<NestedSpec, 'program'> {
   program: SlotProgram
+  /** What nodes must be tagged with. One computer has everything. @default none */
+  tags?: string[]
 }
 
 /** Arguments of consecutive tasks. */

@@ -97,6 +97,8 @@ export interface Delivery {
   payload: Payload
   /** Time that the slot spent on them, milliseconds. Those who pass results on do not always know it. */
   ms?: number
+  /** Offsets of tasks that have had their outcome already: their elements count for nothing. @default none */
+  ignore?: number[]
   /** Where they ran, for people: `thread 2`. */
   slot: string
 }

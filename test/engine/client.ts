@@ -72,10 +72,11 @@ export class Client implements JobClient {
     return { payload: { kind: 'any', lists }, skip: skip.map((index) => index - start), owned: true }
   }
 
-  delivered({ start, count, attempt, failed, payload }: Delivery): void {
+  delivered({ start, count, attempt, failed, payload, ignore = [] }: Delivery): void {
     const values =
       payload.kind === 'f64' ? payload.values : payload.lists.flatMap((list) => decode(list) as unknown[])
     for (let offset = 0; offset < count; offset++) {
+      if (ignore.includes(offset)) continue
       const index = start + offset
       const value = values[offset]
       this.#note(failed.includes(offset) ? { index, attempt, failed: value } : { index, attempt, value })

@@ -27,7 +27,7 @@ const ALLOWED: Record<string, string[]> = {
   library: ['api', 'engine', 'capture', 'errors', 'task'],
   api: ['capture', 'engine', 'core', 'codec', 'slot', 'errors'],
   capture: ['codec', 'errors'],
-  engine: ['core', 'slot', 'codec', 'errors'],
+  engine: ['core', 'nats', 'slot', 'codec', 'errors'],
   server: ['nats', 'errors'],
   node: ['engine', 'nats', 'capture', 'slot', 'codec', 'errors'],
   nats: ['codec', 'slot', 'errors'],

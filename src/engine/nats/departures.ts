@@ -1,0 +1,152 @@
+/** Chunks on their way out: made, stored where they are large, published, kept until somebody has them. */
+import type { LedgerChunk, LedgerEvent } from '../../core/ledger-state.ts'
+import { BlobError, DicompError } from '../../errors.ts'
+import type { Connection } from '../../nats/connection.ts'
+import type { BlobRef } from '../../nats/messages.ts'
+import { inboxOf, levelOf, subjects } from '../../nats/subjects.ts'
+import type { RemoteJob } from './job.ts'
+import type { Parcel, Parcels } from './parcels.ts'
+
+/** When something could not be stored, it is tried again after this long. */
+const AGAIN_MS = 1000
+
+/** What the engine does for its departures. */
+export interface DepartureHost {
+  connection: Connection
+  parcels: Parcels
+  /** A job that is not over. */
+  job(key: number): RemoteJob | undefined
+  handle(event: LedgerEvent): void
+  /** Changes the number of open tasks. */
+  count(job: RemoteJob, change: number): void
+  publish(subject: string, bytes: Uint8Array, reply: string): void
+}
+
+export class Departures {
+  /** Why something could not be stored lately. */
+  trouble: string | undefined
+  readonly #host: DepartureHost
+  /** Messages of chunks that may have to be published again. */
+  readonly #messages = new Map<number, Uint8Array>()
+  readonly #payloads = new Map<number, BlobRef>()
+
+  constructor(host: DepartureHost) {
+    this.#host = host
+  }
+
+  /** Somebody has the chunk: its message is not needed any more. */
+  taken(chunk: LedgerChunk): void {
+    this.#messages.delete(chunk.id)
+  }
+
+  /** The chunk is over: nothing of it is needed any more. */
+  closed({ id }: LedgerChunk): void {
+    const blob = this.#payloads.get(id)
+    if (blob) this.#host.parcels.release(blob)
+    this.#payloads.delete(id)
+    this.#messages.delete(id)
+  }
+
+  /** Stores what nodes need to run the job; until that is done, nothing of it leaves. */
+  async describe(job: RemoteJob): Promise<void> {
+    while (this.#host.job(job.key) === job) {
+      try {
+        job.frame = await this.#host.parcels.spec(job.spec)
+        this.trouble = undefined
+        return this.#host.handle({ type: 'ready', job: job.key })
+      } catch (error) {
+        if (!isPassing(error)) return this.#fail(job, error as Error)
+        this.trouble = firstLine(error)
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+      }
+    }
+  }
+
+  /** None of its tasks can run. */
+  #fail(job: RemoteJob, error: Error): void {
+    if (!this.#host.job(job.key)) return
+    job.failure = error
+    this.#host.count(job, -job.open)
+    this.#host.handle({ type: 'forget', job: job.key })
+    job.client.lost(0, Infinity, error)
+  }
+
+  /** Makes the message of a chunk and publishes it, at once where nothing has to be stored. */
+  prepare(chunk: LedgerChunk): void {
+    const job = this.#host.job(chunk.job.spec.id)
+    if (!job?.frame || chunk.state !== 'preparing') return
+    const { payload, skip, count } = job.leftovers.take(job.client, chunk.start, chunk.count)
+    // User code ran: it may have cancelled the job.
+    if ((chunk.state as LedgerChunk['state']) !== 'preparing') return
+    if (count < chunk.count) this.#host.handle({ type: 'cut', chunk: chunk.id, count })
+    let parcel: ReturnType<Parcels['pack']>
+    try {
+      parcel = this.#host.parcels.pack(chunk, job.frame, payload, skip, this.#host.connection.maxPayload)
+    } catch (error) {
+      return this.#refuse(job, chunk, error as Error)
+    }
+    if (parcel instanceof Promise) {
+      parcel.then(
+        (stored) => this.#sent(chunk, stored),
+        (error) => this.#notStored(job, chunk, error),
+      )
+    } else if ('message' in parcel) {
+      this.#sent(chunk, parcel)
+    } else if (parcel.fits === 0 || payload.kind !== 'any') {
+      this.#refuse(job, chunk, parcel.error)
+    } else {
+      job.leftovers.keep(chunk.start, payload, skip)
+      this.#host.handle({ type: 'cut', chunk: chunk.id, count: parcel.fits })
+      this.prepare(chunk)
+    }
+  }
+
+  #sent(chunk: LedgerChunk, { message, bytes, blob }: Parcel): void {
+    if (chunk.state !== 'preparing') {
+      if (blob) this.#host.parcels.release(blob)
+      return
+    }
+    this.trouble = undefined
+    this.#messages.set(chunk.id, message)
+    if (blob) this.#payloads.set(chunk.id, blob)
+    this.publish(chunk)
+    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes })
+  }
+
+  #notStored(job: RemoteJob, chunk: LedgerChunk, error: Error): void {
+    if (chunk.state !== 'preparing') return
+    if (!isPassing(error)) return this.#refuse(job, chunk, error)
+    this.trouble = firstLine(error)
+    this.#host.handle({ type: 'unprepared', chunk: chunk.id })
+    const again = (): void => this.#host.handle({ type: 'ready', job: job.key })
+    setTimeout(again, AGAIN_MS).unref()
+  }
+
+  /** The tasks of a chunk cannot leave. */
+  #refuse(job: RemoteJob, chunk: LedgerChunk, error: Error): void {
+    for (const [start, end] of [...chunk.open]) {
+      this.#host.count(job, start - end)
+      this.#host.handle({ type: 'drop', job: job.key, start, end })
+      job.client.lost(start, end - start, error)
+    }
+  }
+
+  /** Publishes the message of a chunk, again if need be. */
+  publish(chunk: LedgerChunk): void {
+    const message = this.#messages.get(chunk.id)
+    const job = this.#host.job(chunk.job.spec.id)
+    if (!message || !job) return
+    const { pool, identity } = this.#host.connection
+    const subject = subjects.task(pool, levelOf(job.spec.priority), job.needKey, identity)
+    this.#host.publish(subject, message, `${inboxOf(identity)}.ack.${chunk.id}`)
+  }
+}
+
+/** The store is away or full, which may change. What is too large, or not allowed, stays so. */
+function isPassing(error: unknown): boolean {
+  if (error instanceof BlobError)
+    return error.code === 'DICOMP_E_STORE_FULL' || error.code === 'DICOMP_E_BLOB'
+  return !(error instanceof DicompError) && (error as NodeJS.ErrnoException).code !== 'ENOENT'
+}
+
+const firstLine = (error: unknown): string => (error as Error).message.split('\n')[0] as string

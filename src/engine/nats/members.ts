@@ -1,0 +1,111 @@
+/** The nodes of a pool, as their heartbeats describe them. */
+import type { Heartbeat, Need } from '../../nats/messages.ts'
+import { meets } from '../../nats/need.ts'
+import { LOST_AFTER_MS, PROTOCOL } from '../../nats/settings.ts'
+
+interface Member {
+  /** Undefined until its first heartbeat: it was only heard of by its results. */
+  beat: Omit<Heartbeat, 'held'> | undefined
+  /** When it was heard last, `performance.now()`. */
+  heardAt: number
+}
+
+/** A node, for people. */
+export interface NodeInfo {
+  /** Unique in the pool. */
+  name: string
+  /** `incompatible`: its dicomp speaks another protocol, so it gets nothing of this program. */
+  state: 'working' | 'draining' | 'incompatible'
+  slots: number
+  /** Slots without work, as of its last heartbeat. */
+  free: number
+  tags: string[]
+  /** Bytes per slot. */
+  memory: number
+  os: string
+  arch: string
+  cpus: number
+  /** For example `node 22.11.0`. */
+  runtime: string
+  /** Version of dicomp. */
+  version: string
+}
+
+export class Members {
+  readonly #members = new Map<string, Member>()
+  #lookedAt: number
+
+  /** @param now `performance.now()` */
+  constructor(now: number) {
+    this.#lookedAt = now
+  }
+
+  /** @returns whether it offers other slots than before */
+  beat({ held: _, ...beat }: Heartbeat, now: number): boolean {
+    const before = this.#members.get(beat.node)?.beat
+    if (beat.state === 'left') this.#members.delete(beat.node)
+    else this.#members.set(beat.node, { beat, heardAt: now })
+    return before?.state !== beat.state || before.slots !== beat.slots
+  }
+
+  /** It has said something else. */
+  heard(node: string, now: number): void {
+    const member = this.#members.get(node)
+    if (member) member.heardAt = now
+    else this.#members.set(node, { beat: undefined, heardAt: now })
+  }
+
+  /** Nobody could be heard: everybody has all the time again. */
+  amnesty(now: number): void {
+    for (const member of this.#members.values()) member.heardAt = now
+    this.#lookedAt = now
+  }
+
+  /**
+   * Nodes that were silent for too long, each once.
+   * @param every how often this is called; when that was longer ago, this program was stopped or busy, and what they
+   * said meanwhile is still to be read
+   */
+  lost(now: number, every: number): string[] {
+    if (now - this.#lookedAt > 3 * every) this.amnesty(now)
+    this.#lookedAt = now
+    const lost: string[] = []
+    for (const [node, { heardAt }] of this.#members) {
+      if (now - heardAt <= LOST_AFTER_MS) continue
+      this.#members.delete(node)
+      lost.push(node)
+    }
+    return lost
+  }
+
+  capacity(need: Need): { slots: number; free: number } {
+    let slots = 0
+    let free = 0
+    for (const { beat } of this.#members.values()) {
+      if (!beat || stateOf(beat) !== 'working' || !meets(need, beat)) continue
+      slots += beat.slots
+      free += beat.free
+    }
+    return { slots, free }
+  }
+
+  slotsOf(node: string): number {
+    return this.#members.get(node)?.beat?.slots ?? 1
+  }
+
+  list(): NodeInfo[] {
+    const nodes: NodeInfo[] = []
+    for (const { beat } of this.#members.values()) {
+      if (!beat) continue
+      const { name, slots, free, tags, memory, host } = beat
+      const { os, arch, cpus, runtime, dicomp: version } = host
+      nodes.push({ name, state: stateOf(beat), slots, free, tags, memory, os, arch, cpus, runtime, version })
+    }
+    return nodes.sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+}
+
+function stateOf({ protocol, state }: Omit<Heartbeat, 'held'>): NodeInfo['state'] {
+  if (protocol !== PROTOCOL) return 'incompatible'
+  return state === 'working' ? 'working' : 'draining'
+}
