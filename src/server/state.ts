@@ -83,9 +83,9 @@ export function readState(dir: string): ClusterState | undefined {
       cause: error,
     })
   }
-  let state: Partial<ClusterState>
+  let state: Partial<ClusterState> | null
   try {
-    state = JSON.parse(text) as Partial<ClusterState>
+    state = JSON.parse(text) as Partial<ClusterState> | null
   } catch {
     throw new DicompError('DICOMP_E_FILE', `${file} is damaged: it is not JSON`, { fix })
   }
@@ -135,7 +135,7 @@ export function writePrivately(file: string, content: string): void {
 }
 
 /** A command that died in the middle leaves its lock; nothing takes as long as this. */
-const STALE_MS = 10_000
+const STALE_MS = 30_000
 
 /** Runs `change` while no other process changes the same cluster. */
 export async function exclusively<T>(dir: string, change: () => T | Promise<T>): Promise<T> {
@@ -163,9 +163,9 @@ export async function exclusively<T>(dir: string, change: () => T | Promise<T>):
   }
 }
 
-function isWhole(state: Partial<ClusterState>): state is ClusterState {
+function isWhole(state: Partial<ClusterState> | null): state is ClusterState {
   return (
-    state.version === 1 &&
+    state?.version === 1 &&
     typeof state.cluster === 'string' &&
     typeof state.pin === 'string' &&
     typeof state.settings?.port === 'number' &&

@@ -27,7 +27,12 @@ export function addToken(
       `Expected the name of a token to be up to 64 letters, digits, - and _, got ${JSON.stringify(name.slice(0, 80))}`,
     )
   }
-  const before = [...state.tokens, state.own].find((token) => token.name === name)
+  if (name === state.own.name) {
+    throw new DicompError('DICOMP_E_TOKEN', `"${name}" is the name of the cluster's own token`, {
+      fix: 'take another name',
+    })
+  }
+  const before = state.tokens.find((token) => token.name === name)
   if (before && statusOf(before, now) === 'valid') {
     throw new DicompError('DICOMP_E_TOKEN', `There is a token "${name}" already (role ${before.role})`, {
       fix: `take another name, or end that one first: npx dicomp token revoke ${name}`,

@@ -45,7 +45,7 @@ export async function wanted(): Promise<Wanted> {
     advertise: '127.0.0.1',
     pool: 'main',
     memoryLimit: 64 * MEGABYTE,
-    diskLimit: 64 * MEGABYTE,
+    diskLimit: 100 * MEGABYTE,
   }
 }
 

@@ -185,7 +185,9 @@ describe.each(Object.entries(ROLES))('a %s', (_, rules) => {
 describe('what is refused has no effect', () => {
   test('results that a client makes up do not reach another client', async () => {
     const heard: string[] = []
-    bob.nc.subscribe(subjects.client('bob.x'), { callback: (_, message) => heard.push(message.string()) })
+    bob.nc.subscribe(subjects.client('bob.x'), {
+      callback: (_, message) => void heard.push(message.string()),
+    })
     await bob.nc.flush()
     await ann.publishing(subjects.client('bob.x'), 'forged')
     await gpu.publishing(subjects.client('bob.x'), 'true')
