@@ -1,10 +1,11 @@
 /**
- * What has to be on the server before anything can run: the work queue with its consumers, the object store. Nodes
- * and `dicomp up` call this; again and from many places at once, it changes nothing.
+ * What has to be on the server before anything can run: the work queue with its consumers, the object store, what
+ * detached jobs have. Nodes and `dicomp up` call this; again and from many places at once, it changes nothing.
  */
 import { ConnectError } from '../errors.ts'
 import { API_ERROR, ApiError, patiently, request } from './api.ts'
 import type { Connection } from './connection.ts'
+import { detachedStreams, ensureDriveConsumer } from './detached.ts'
 import type { Need } from './messages.ts'
 import { needKey } from './need.ts'
 import { ACK_WAIT_MS, BLOB_TTL_MS } from './settings.ts'
@@ -24,13 +25,14 @@ interface StreamConfig {
   subjects: string[]
   retention: 'workqueue' | 'limits'
   storage: 'memory' | 'file'
-  discard: 'new'
+  discard: 'new' | 'old'
   max_bytes: number
   /** Nanoseconds. */
   max_age: number
   num_replicas: number
   allow_direct?: boolean
   allow_rollup_hdrs?: boolean
+  max_msgs_per_subject?: number
 }
 
 const NS_PER_MS = 1e6
@@ -84,6 +86,12 @@ export async function layOut(connection: Connection, options: LayoutOptions = {}
   await patiently(connection, () => ensureStream(connection, queue, replicate))
   await patiently(connection, () => ensureConsumers(connection, ANY))
   await patiently(connection, () => ensureStream(connection, store, { ...replicate, ...limit }))
+  await Promise.all(
+    detachedStreams(pool, replicas).map((stream) =>
+      patiently(connection, () => ensureStream(connection, stream, replicate)),
+    ),
+  )
+  await patiently(connection, () => ensureDriveConsumer(connection))
 }
 
 /**

@@ -7,6 +7,7 @@
  * machines and people that do not trust each other need a cluster each (or an account each, on a server of their own).
  * A client cannot pose as a node, a node cannot submit, nobody reads what is sent to another user.
  */
+import { detachedForClients, detachedForNodes, detachedSubscriptions } from './detached.ts'
 import { ROLES, type Role } from './link.ts'
 import { bucketOf, inboxOf, isToken, streamOf } from './subjects.ts'
 
@@ -41,8 +42,9 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
       `$JS.API.CONSUMER.INFO.${streamOf(pool)}.*`,
       ...blobs(pool),
       `$JS.API.STREAM.PURGE.OBJ_${bucketOf(pool)}`,
+      ...detachedForClients(pool),
     ],
-    subscribe: [`dicomp.c.${user}.*`, `dicomp.hb.${pool}.>`],
+    subscribe: [`dicomp.c.${user}.*`, `dicomp.hb.${pool}.>`, ...detachedSubscriptions(pool)],
   }),
   node: (user, pool) => ({
     publish: [
@@ -60,6 +62,7 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
       `$JS.ACK.${streamOf(pool)}.>`,
       `$JS.ACK.*.*.${streamOf(pool)}.>`,
       `$JS.API.STREAM.CREATE.OBJ_${bucketOf(pool)}`,
+      ...detachedForNodes(pool),
       ...blobs(pool),
     ],
     subscribe: [`dicomp.n.${user}.*`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`, `dicomp.hb.${pool}.>`],
