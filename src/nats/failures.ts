@@ -1,5 +1,7 @@
 /** Errors of the client library, told apart by name: it is loaded only when a connection is opened. */
 
+import { DicompError } from '../errors.ts'
+
 /** The connection was lost while something was under way. It comes back. */
 export class LostConnection extends Error {
   constructor() {
@@ -8,7 +10,7 @@ export class LostConnection extends Error {
 }
 
 /** Nobody listens to the subject: for JetStream, that a stream is not there (or the server has just started). */
-export const isNoResponders = (error: unknown): boolean => isNamed(error, 'NoResponders', 'NoRespondersError')
+export const isNoResponders = (error: unknown): boolean => isNamed(error, 'NoResponders')
 
 /** The credentials do not allow it. */
 export const isDenied = (error: unknown): boolean => isNamed(error, 'PermissionViolationError')
@@ -19,7 +21,10 @@ export const isUnknownUser = (error: unknown): boolean =>
 
 /** It may work when it is tried again. */
 export const isPassing = (error: unknown): boolean =>
-  error instanceof LostConnection || isNoResponders(error) || isNamed(error, 'TimeoutError', 'RequestError')
+  error instanceof LostConnection ||
+  (isNamed(error, 'NoResponders', 'TimeoutError', 'RequestError') &&
+    !isDenied(error) &&
+    !(error instanceof DicompError))
 
 /** Errors of requests have what happened as their cause. */
 function isNamed(error: unknown, ...names: string[]): boolean {

@@ -178,6 +178,14 @@ export function readMessage<T extends MessageType>(
   return message as Extract<AnyMessage, { type: T }>
 }
 
+/**
+ * Whether the server itself put a message on this subject, out of what is stored somewhere: a request to JetStream may
+ * name any subject for its answer, also one on which its sender must not publish. Nobody of us does that, so readers
+ * take such a message for none.
+ */
+export const isRelayed = (message: { headers?: { has(name: string): boolean } }): boolean =>
+  message.headers?.has('Nats-Stream') ?? false
+
 /** The `spec` of a task message. */
 export const specFrame = (spec: RemoteSpec): Uint8Array => toFrame(encode(spec))
 

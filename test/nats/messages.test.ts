@@ -182,15 +182,13 @@ describe('messages', () => {
   })
 
   test('any value that can be encoded is a message or none', () => {
-    const shaped = fc
-      .constantFrom(...MESSAGES)
-      .chain((message) =>
-        fc
-          .dictionary(fc.constantFrom(...Object.keys(message)), fc.anything({ withNullPrototype: true }), {
-            maxKeys: 3,
-          })
-          .map((changes) => ({ ...message, ...changes })),
-      )
+    const shaped = fc.constantFrom(...MESSAGES).chain((message) =>
+      fc
+        .dictionary(fc.constantFrom(...Object.keys(message)), fc.anything({ withNullPrototype: true }), {
+          maxKeys: 3,
+        })
+        .map((changes) => ({ ...message, ...changes })),
+    )
     fc.assert(
       fc.property(fc.oneof(shaped, fc.anything()), (value) => {
         const frame = toFrame(encode(value))
