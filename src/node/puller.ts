@@ -9,6 +9,7 @@
  * nothing free any more: that chunk goes back, and the consumer is hot.
  */
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
+import { isRelayed } from '../nats/messages.ts'
 import { consumerOf, inboxOf, LEVELS, streamOf } from '../nats/subjects.ts'
 
 /** A parked request is renewed after this long; a server that has forgotten it is noticed then. */
@@ -171,7 +172,8 @@ export class Puller {
       if (--pull.left <= 0) this.#end(pull)
     }
     if (this.#active && (asked || this.#options.wanted() > 0)) {
-      this.#options.accept(message.data, ack, message.subject)
+      // Something relayed is not what a client sent: it reads as no task.
+      this.#options.accept(isRelayed(message) ? new Uint8Array(0) : message.data, ack, message.subject)
     } else this.#options.refuse(ack)
     this.refill()
   }

@@ -6,12 +6,13 @@ import type { Msg } from '@nats-io/transport-node'
 import { decode, fromFrame } from '../../codec/index.ts'
 import { Ledger } from '../../core/ledger.ts'
 import type { LedgerAction, LedgerEvent } from '../../core/ledger-state.ts'
-import { BlobError, ClosedError, DecodeError, NodeLostError } from '../../errors.ts'
+import { BlobError, ClosedError, DecodeError, LinkError, NodeLostError } from '../../errors.ts'
 import { Blobs } from '../../nats/blobs.ts'
 import { type Connection, openConnection } from '../../nats/connection.ts'
 import { describeLink, type Link, parseLink } from '../../nats/link.ts'
 import {
   type Heartbeat,
+  isRelayed,
   type LostMessage,
   type Need,
   type ResultMessage,
@@ -23,11 +24,11 @@ import { ALIVE_MS, CHUNK_TARGET_MS, INLINE_BYTES, PUBACK_MS } from '../../nats/s
 import { ANY, inboxOf, isIdentity, newIdentity, subjects } from '../../nats/subjects.ts'
 import type { Payload } from '../../slot/protocol.ts'
 import { payloadBytes } from '../../slot/wire.ts'
-import type { Engine, EngineJob, JobClient, TaskSpec } from '../engine.ts'
+import type { Engine, EngineJob, JobClient, NodeInfo, TaskSpec } from '../engine.ts'
 import { Departures } from './departures.ts'
 import { newJob, type RemoteJob } from './job.ts'
 import { Mail } from './mail.ts'
-import { Members, type NodeInfo } from './members.ts'
+import { Members } from './members.ts'
 import { Parcels } from './parcels.ts'
 import { reason, Waiting } from './waiting.ts'
 
@@ -78,6 +79,12 @@ export class NatsEngine implements Engine {
    */
   static async open(link: string | Link, options: NatsEngineOptions = {}): Promise<NatsEngine> {
     const parsed = typeof link === 'string' ? parseLink(link) : link
+    if (parsed.role === 'node' || parsed.role === 'viewer') {
+      throw new LinkError(
+        `The link is for a ${parsed.role}: it may not submit work`,
+        'make one for a client: `dicomp token new --role client`',
+      )
+    }
     const identity = newIdentity(parsed.name ?? parsed.user)
     const connection = await openConnection(parsed, { role: 'client', identity, ...options })
     const engine = new NatsEngine(connection)
@@ -247,7 +254,7 @@ export class NatsEngine implements Engine {
   }
 
   #heartbeat(message: Msg): void {
-    const beat = readMessage(message.data, ['heartbeat'])
+    const beat = isRelayed(message) ? undefined : readMessage(message.data, ['heartbeat'])
     const { pool, identity } = this.#connection
     if (!beat || message.subject !== subjects.heartbeat(pool, beat.node)) return
     const left = beat.state === 'left'
@@ -259,6 +266,8 @@ export class NatsEngine implements Engine {
   }
 
   #receive(received: Msg): void {
+    // Stored things can be had under this subscription by somebody who must not publish to it.
+    if (received.subject !== subjects.client(this.#connection.identity) || isRelayed(received)) return
     const message = readMessage(received.data, ['held', 'result', 'lost', 'log', 'progress'])
     if (!message) return
     this.#members.heard(message.node, performance.now())
