@@ -1,7 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { examples } from './examples.ts'
 import type { Finish } from './program.ts'
-import { lifetime, port, size, wholeNumber } from './values.ts'
+import { duration, lifetime, port, size, tagList, wholeNumber } from './values.ts'
 
 const DATA = '--data <folder>'
 
@@ -40,6 +40,38 @@ export function addUp(program: Command, finish: Finish): void {
       ]),
     )
     .action((options) => finish(import('./up.ts').then(({ up }) => up(options))))
+}
+
+export function addJoin(program: Command, finish: Finish): void {
+  program
+    .command('join')
+    .summary('let this computer work for a cluster')
+    .description(
+      'Work for a cluster: run tasks of its clients, until Ctrl-C.\nThe link is the one that `dicomp up` prints. As @file, as - (stdin) or in DICOMP_URL nobody sees it in a list of processes.',
+    )
+    .argument('[link]', 'link to the cluster, @file or - (default: DICOMP_URL)')
+    .optionsGroup('What it offers:')
+    .option('--slots <n>', 'run so many tasks at the same time (default: all cores)', wholeNumber(1))
+    .option('--memory <size>', 'memory that a task may use, for example 2GB', size)
+    .option('--tags <list>', 'what tasks can ask for, for example gpu,big', tagList)
+    .option('--name <name>', 'name for people (default: the host name)')
+    .option('--allow-native', 'install native packages that functions need, from the npm registry')
+    .optionsGroup('How tasks run:')
+    .option('--runtime <runtime>', 'node, bun, deno, or the path of one of them (default: this Node.js)')
+    .addOption(new Option('--isolation <kind>', 'what a task runs in').choices(['process', 'sandbox']))
+    .option('--cache <folder>', 'keep code there (default: a folder of the user)')
+    .option('--drain-timeout <duration>', 'wait so long for tasks when leaving (default: 30s)', duration)
+    .optionsGroup('Messages:')
+    .option('--json', 'print events as JSON lines')
+    .addHelpText(
+      'after',
+      examples([
+        "dicomp join 'dicomp://node:…@10.0.0.5:4222/main?pin=…'",
+        'dicomp join @/etc/dicomp/node.link --slots 8 --tags gpu,big --memory 4GB',
+        'DICOMP_URL=dicomp://… dicomp join --name attic',
+      ]) + '\n\nCtrl-C or SIGTERM: finish what runs, hand back the rest, leave. Once more: leave at once.',
+    )
+    .action((link, options) => finish(import('./join.ts').then(({ join }) => join(link, options))))
 }
 
 export function addToken(program: Command, finish: Finish): void {

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { Argument, Command, Option } from 'commander'
-import { addEngine, addToken, addUp } from './cluster-commands.ts'
+import { addEngine, addJoin, addToken, addUp } from './cluster-commands.ts'
 import { examples } from './examples.ts'
 import { duration, environment, size, wholeNumber } from './values.ts'
 
@@ -27,6 +27,7 @@ export function buildProgram(finish: Finish): Command {
   addRun(program, finish)
   addMap(program, finish)
   addUp(program, finish)
+  addJoin(program, finish)
   addToken(program, finish)
   addEngine(program, finish)
   addBench(program, finish)

@@ -38,6 +38,13 @@ export function size(text: string): string {
   throw new InvalidArgumentError('It must be a size like 500MB or 2GB.')
 }
 
+/** Tags: `gpu,big`. */
+export function tagList(text: string): string[] {
+  const tags = text.split(',')
+  if (tags.every((tag) => /^[^\s,\p{Cc}\p{Cf}]{1,64}$/u.test(tag))) return tags
+  throw new InvalidArgumentError('It must be tags like gpu,big: up to 64 characters each, without spaces.')
+}
+
 /** Collects `NAME=value` and `NAME` (its value here) into one object. */
 export function environment(text: string, before: Record<string, string> = {}): Record<string, string> {
   const equals = text.indexOf('=')

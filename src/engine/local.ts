@@ -351,5 +351,6 @@ export class LocalEngine implements Engine {
 }
 
 function poolKey(kind: SlotKind): string {
-  return JSON.stringify([kind.isolation, kind.memory ?? null, Object.entries(kind.env).sort()])
+  const { isolation, memory = null, runtime = null, env } = kind
+  return JSON.stringify([isolation, memory, runtime, Object.entries(env).sort()])
 }

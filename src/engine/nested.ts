@@ -78,8 +78,9 @@ export class NestedJobs {
       progressed: (index, value) => send({ type: 'progress', job: id, index, value }),
     }
     // Nested work has the memory and the environment of the task that asks for it, unless it says otherwise.
-    const { memory, env } = this.#kind
+    const { memory, env, runtime } = this.#kind
     const pool = { ...spec.pool, memory: spec.pool.memory ?? memory, env: { ...env, ...spec.pool.env } }
+    if (runtime !== undefined) pool.runtime = runtime
     try {
       const job = this.#engine.submit({ ...spec, pool, program: this.#program(spec) }, client)
       this.#jobs.set(id, { job, pieces })

@@ -22,6 +22,7 @@ import { freeName } from './name.ts'
 import { Natives } from './natives.ts'
 import { Programs } from './programs.ts'
 import { consumerIn, Puller } from './puller.ts'
+import { findRuntime, type Runtime } from './runtime.ts'
 import { Work } from './work.ts'
 
 export interface AgentOptions {
@@ -33,6 +34,10 @@ export interface AgentOptions {
   tags?: string[]
   /** Memory that one slot may use, bytes. @default its share of 75 % of this computer's, heap only */
   memory?: number
+  /** What slots run on: `node`, `bun`, `deno`, or the path of one. @default the Node.js that runs this */
+  runtime?: string
+  /** What tasks run in. There is no sandbox yet: asked for one, a node refuses to start. @default 'process' */
+  isolation?: 'process' | 'sandbox'
   /** Native packages that a function needs may be installed from the npm registry. @default false */
   allowNative?: boolean
   /** Longest time that `drain` waits for tasks that run, milliseconds. @default 30000 */
@@ -41,7 +46,7 @@ export interface AgentOptions {
 }
 
 export type AgentEvent =
-  | { type: 'joined'; name: string; pool: string; slots: number }
+  | { type: 'joined'; name: string; pool: string; slots: number; host: Heartbeat['host'] }
   /** The server does not answer; it goes on working, and tries to get back. */
   | { type: 'disconnected' }
   | { type: 'reconnected' }
@@ -78,6 +83,7 @@ export class Agent {
   readonly #connection: Connection
   readonly #options: AgentOptions
   readonly #memory: number
+  readonly #runtime: Runtime
   readonly #startedAt = Date.now()
   readonly #engine: LocalEngine
   readonly #work: Work
@@ -106,12 +112,19 @@ export class Agent {
     if (!Number.isInteger(slots) || slots < 1) {
       throw new OptionError(`Expected \`slots\` to be a whole number from 1 up, got ${slots}`)
     }
+    if (options.isolation === 'sandbox') {
+      throw new OptionError(
+        'This version has no sandbox for tasks',
+        'leave --isolation out, and join only clusters whose clients you trust: their code may do what you may',
+      )
+    }
     const parsed = typeof link === 'string' ? parseLink(link) : link
+    const runtime = await findRuntime(options.runtime)
     const identity = newIdentity(parsed.name)
     const connection = await openConnection(parsed, { role: 'node', identity })
     try {
       const [free] = await Promise.all([freeName(connection, name), layOut(connection)])
-      const agent = new Agent(connection, { ...options, name: free, slots })
+      const agent = new Agent(connection, { ...options, name: free, slots }, runtime)
       await agent.#begin()
       return agent
     } catch (error) {
@@ -120,7 +133,11 @@ export class Agent {
     }
   }
 
-  private constructor(connection: Connection, options: AgentOptions & { name: string; slots: number }) {
+  private constructor(
+    connection: Connection,
+    options: AgentOptions & { name: string; slots: number },
+    runtime: Runtime,
+  ) {
     const { nc, identity, pool } = connection
     const { name, slots, memory } = options
     this.node = identity
@@ -129,6 +146,7 @@ export class Agent {
     this.pool = pool
     this.#connection = connection
     this.#options = options
+    this.#runtime = runtime
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
     this.#engine = new LocalEngine({ slots })
     const blobs = new Blobs(connection)
@@ -139,6 +157,7 @@ export class Agent {
       programs: new Programs(blobs, new Natives(options.allowNative === true), name),
       blobs,
       memory,
+      runtime: runtime.command,
       send: (client, bytes) => this.#publish(subjects.client(client), bytes),
       answer: (ack, verb) => this.#answer(ack, verb),
       held: (client, job, chunk) => this.#sayHeld(client, job, chunk),
@@ -169,13 +188,19 @@ export class Agent {
     this.#connection.onError((error) => this.#event({ type: 'trouble', error }))
     this.#queueCreated = await this.#created()
     this.#roundTrip = await nc.rtt()
-    this.#engine.warm({ isolation: 'process', memory: this.#options.memory, env: {} })
+    this.#engine.warm(this.#work.kind({ isolation: 'process', memory: undefined, env: {} }))
     this.#every(HEARTBEAT_MS, () => this.#beat())
     this.#every(RENEW_MS, () => this.#renew())
     this.#every(TIDY_MS, () => this.#tidy())
     this.#beat()
     this.#puller.add(ANY)
-    this.#event({ type: 'joined', name: this.name, pool, slots: this.slots })
+    this.#event({
+      type: 'joined',
+      name: this.name,
+      pool,
+      slots: this.slots,
+      host: hostFacts(this.#runtime.label),
+    })
   }
 
   /** Tasks that it holds and has no outcome of. */
@@ -183,6 +208,11 @@ export class Agent {
     let open = 0
     for (const chunk of this.#work.chunks.values()) open += chunk.open
     return open
+  }
+
+  /** Tasks that have had an outcome here. */
+  get done(): number {
+    return this.#work.done
   }
 
   /** Takes nothing new, hands back what has not begun, waits for the rest and its results, and leaves. */
@@ -345,7 +375,7 @@ export class Agent {
       free: this.#work.demand(this.slots, this.#roundTrip).free,
       tags: this.#options.tags ?? [],
       memory: this.#memory,
-      host: hostFacts(),
+      host: hostFacts(this.#runtime.label),
       protocol: PROTOCOL,
       held: Array.from(this.#work.chunks.values(), ({ client, job, id }) => [client, job, id]),
     }

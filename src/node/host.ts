@@ -3,12 +3,13 @@ import { createRequire } from 'node:module'
 import { availableParallelism, loadavg, platform, release } from 'node:os'
 import type { Heartbeat } from '../nats/messages.ts'
 
-export function hostFacts(): Heartbeat['host'] {
+/** @param runtime of its slots */
+export function hostFacts(runtime: string): Heartbeat['host'] {
   return {
     os: `${platform()} ${release()}`,
     arch: process.arch,
     cpus: availableParallelism(),
-    runtime: `node ${process.versions.node}`,
+    runtime,
     dicomp: version(),
     load: loadavg()[0] ?? 0,
   }

@@ -18,7 +18,7 @@ import {
 } from '../nats/messages.ts'
 import { INLINE_BYTES } from '../nats/settings.ts'
 import { slicePayload } from '../slot/payload.ts'
-import type { Delivery, Payload } from '../slot/protocol.ts'
+import type { Delivery, Payload, SlotKind } from '../slot/protocol.ts'
 import { Chunk, keyOf, type Loss } from './chunk.ts'
 import { type Demand, demandOf } from './demand.ts'
 import { Finished } from './finished.ts'
@@ -39,6 +39,8 @@ export interface WorkOptions {
   blobs: Pick<Blobs, 'get' | 'put'>
   /** Limit of slots for jobs that name none, bytes. */
   memory: number | undefined
+  /** Command of the runtime of slots, when it is not our own. */
+  runtime: string | undefined
   send(client: string, bytes: Uint8Array): void
   /** Tells JetStream about a chunk. */
   answer(ack: string, verb: '+ACK' | '+TERM' | '-NAK'): void
@@ -67,6 +69,8 @@ export class Work {
   readonly #finished = new Finished()
   readonly #outbox: Outbox
   #draining = false
+  /** Tasks that have had an outcome. */
+  done = 0
 
   constructor(options: WorkOptions) {
     this.#options = options
@@ -280,12 +284,7 @@ export class Work {
     const { client } = message
     const spec = readSpec(message.spec)
     const program = await this.#options.programs.get(client, spec.program)
-    const { memory, env } = spec.pool
-    const task: TaskSpec = {
-      ...spec,
-      program,
-      pool: { isolation: 'process', memory: memory ?? this.#options.memory, env },
-    }
+    const task: TaskSpec = { ...spec, program, pool: this.kind(spec.pool) }
     const job: Job = {
       key,
       spec,
@@ -296,6 +295,12 @@ export class Work {
     }
     this.#jobs.set(key, job)
     return job
+  }
+
+  /** The slots of this node that do for such ones. */
+  kind({ memory = this.#options.memory, env }: SlotKind): SlotKind {
+    const { runtime } = this.#options
+    return { isolation: 'process', memory, env, ...(runtime !== undefined && { runtime }) }
   }
 
   // ---- what the engine says -----------------------------------------------------------------------------
@@ -346,14 +351,16 @@ export class Work {
     job.pace = job.pace === undefined ? pace : NEWEST * pace + (1 - NEWEST) * job.pace
     for (const chunk of job.chunks) {
       if (chunk.state !== 'queued' || start < chunk.start || start + count > chunk.end) continue
-      if (chunk.settle(start, start + count) === 0) continue
+      const settled = chunk.settle(start, start + count)
+      if (settled === 0) continue
+      this.done += settled
       chunk.outcomes.push(delivery)
       return this.#settled(chunk)
     }
   }
 
   #lost(chunk: Chunk, loss: Loss): void {
-    chunk.settle(loss.start, loss.start + loss.count)
+    this.done += chunk.settle(loss.start, loss.start + loss.count)
     chunk.outcomes.push(loss)
     this.#settled(chunk)
   }

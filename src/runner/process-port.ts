@@ -1,6 +1,6 @@
 /** The slot's end of the socket to its owner: file descriptor 3, frames with a length in front. */
 import { writevSync } from 'node:fs'
-import type { Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 import { framed, frames, LARGEST_PAYLOAD } from '../slot/frames.ts'
 import type { FromSlot, ToSlot } from '../slot/protocol.ts'
 import { fromWire, payloadBytes, toWire } from '../slot/wire.ts'
@@ -13,15 +13,10 @@ const QUICK_TRIES = 100
 const LONG_PAUSE_MS = 5
 
 export function processPort(): Port {
-  // Not imported: threads, which have no use for it, would load it too.
-  const { Socket } = process.getBuiltinModule('node:net')
-  const socket = new Socket({ fd: WIRE, readable: true, writable: true })
+  const { input, write } = wire()
   // Without its owner a slot has nothing to do.
   const leave = (): void => process.exit(0)
-  socket.on('end', leave).on('error', leave)
-  // Written at once and not through the stream, which would keep what the kernel does not take until the task lets
-  // the event loop run, and lose it when the task crashes. (Windows has no such files.)
-  const write = process.platform === 'win32' ? writeTo(socket) : writeNow
+  input.on('end', leave).on('error', leave)
   return {
     isolation: 'process',
     memory: Number(process.argv[2]) || undefined,
@@ -30,13 +25,29 @@ export function processPort(): Port {
       write(framed(toWire(message)))
     },
     listen(receive) {
-      socket.on(
+      input.on(
         'data',
         frames((wire) => receive(fromWire(wire) as ToSlot)),
       )
     },
     close: leave,
   }
+}
+
+/** Both directions, as far as each runtime can do them. */
+function wire(): { input: Readable; write(parts: Uint8Array[]): void } {
+  // Not imported: threads, which have no use for it, would load it too.
+  const builtin = process.getBuiltinModule
+  // Bun has no sockets of a file descriptor.
+  if ('bun' in process.versions) {
+    return { input: builtin('node:fs').createReadStream('', { fd: WIRE }), write: writeNow }
+  }
+  const { Socket } = builtin('node:net')
+  const socket: Duplex = new Socket({ fd: WIRE, readable: true, writable: true })
+  // Written at once and not through the stream, which would keep what the kernel does not take until the task lets
+  // the event loop run, and lose it when the task crashes. (Windows and Deno have no such files.)
+  const streams = process.platform === 'win32' || 'deno' in process.versions
+  return { input: socket, write: streams ? writeTo(socket) : writeNow }
 }
 
 function writeTo(socket: Writable): (parts: Uint8Array[]) => void {

@@ -15,18 +15,27 @@ const LIMITS = 'ulimit -c 0 2>/dev/null; [ -z "$1" ] || ulimit -d "$1" 2>/dev/nu
 /** Starts a process slot; its file descriptor 3 is the wire, and on POSIX it leads a process group of its own. */
 export function launch(kind: SlotKind, slots: number): ChildProcess {
   const { memory } = kind
-  const node = [
-    process.execPath,
-    `--max-old-space-size=${heapMegabytes(memory, slots)}`,
-    runnerFile(),
-    String(memory ?? ''),
-  ]
+  const runner = runnerCommand(kind, heapMegabytes(memory, slots))
   const data = memory === undefined || process.platform !== 'linux' ? '' : String(dataKilobytes(memory))
-  const [command, ...args] = HAS_GROUPS ? ['/bin/sh', '-c', LIMITS, 'sh', data, ...node] : node
+  const [command, ...args] = HAS_GROUPS ? ['/bin/sh', '-c', LIMITS, 'sh', data, ...runner] : runner
   return spawn(command as string, args, {
     env: slotEnvironment(kind.env),
     // Ctrl-C in the terminal is for the owner, who decides what becomes of the slots.
     detached: HAS_GROUPS,
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   })
+}
+
+/** @param heap of JavaScript, MiB. Bun has no such limit. */
+function runnerCommand({ runtime = process.execPath, memory }: SlotKind, heap: number): string[] {
+  const file = [runnerFile(), String(memory ?? '')]
+  const limit = `--max-old-space-size=${heap}`
+  switch (/([a-z]+)(?:\.exe)?$/i.exec(runtime)?.[1]) {
+    case 'bun':
+      return [runtime, ...file]
+    case 'deno':
+      return [runtime, 'run', '--quiet', '--allow-all', `--v8-flags=${limit}`, ...file]
+    default:
+      return [runtime, limit, ...file]
+  }
 }

@@ -154,4 +154,6 @@ export interface SlotKind {
   memory: number | undefined
   /** What the user named; the usual variables come from whoever starts the slot (environment.ts). */
   env: Record<string, string>
+  /** Command of the runtime of process slots: Node.js, Bun or Deno. @default the one that runs this program */
+  runtime?: string
 }
