@@ -141,6 +141,7 @@ async function startCluster(
     loopback: isLoopback(state.settings.advertise),
     facts: {
       cluster: state.cluster,
+      pool: options.pool,
       address,
       folder: dir,
       server: { pid: server.pid, version: server.version },
@@ -159,7 +160,7 @@ async function useCluster(engine: string): Promise<Cluster> {
     links: { join: text, client: text },
     files: undefined,
     loopback: link.servers.every((server) => isLoopback(hostPort(server).host)),
-    facts: { servers: link.servers },
+    facts: { servers: link.servers, pool: link.pool },
     headline: `The engine is ready: ${describeLink(link)}`,
   }
 }
