@@ -98,7 +98,7 @@ export class Batch implements JobClient {
   #begin(program: Program): void {
     if (this.#over) return
     this.#program = program
-    const { timeout, priority, concurrency, crashes, pool } = this.#settings.options
+    const { timeout, priority, concurrency, crashes, pool, tags } = this.#settings.options
     try {
       this.#job = this.#engine.submit(
         {
@@ -113,6 +113,7 @@ export class Batch implements JobClient {
           concurrency,
           crashes,
           pool,
+          tags,
         },
         this,
       )

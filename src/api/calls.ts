@@ -57,7 +57,7 @@ export class Calls implements JobClient {
     this.#options = options
     this.#retries = new Retries(options.retry)
     this.#id = newJobId(program.name)
-    const { priority, timeout, concurrency, crashes, pool } = options
+    const { priority, timeout, concurrency, crashes, pool, tags } = options
     const solo = timeout !== undefined || options.deadline !== undefined
     this.#job = engine.submit(
       {
@@ -72,6 +72,7 @@ export class Calls implements JobClient {
         concurrency,
         crashes,
         pool,
+        tags,
       },
       this,
     )

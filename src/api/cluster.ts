@@ -1,9 +1,7 @@
-/** A cluster: an engine and what is distributed on it. The default one is this computer. */
-import { availableParallelism } from 'node:os'
+/** A cluster: an engine and what is distributed on it. */
 import { capture } from '../capture/capture.ts'
 import { Programs } from '../capture/program.ts'
-import type { Engine } from '../engine/engine.ts'
-import { LocalEngine } from '../engine/local.ts'
+import type { Engine, NodeInfo } from '../engine/engine.ts'
 import {
   type AnyFunction,
   type Context,
@@ -11,27 +9,7 @@ import {
   distributeFunction,
   distributeModule,
 } from './distribute.ts'
-import { checkNames, resolveOptions, type TaskOptions, wholeNumber } from './options.ts'
-import type { Size } from './quantities.ts'
-
-/** How `connect` sets up an engine of its own. */
-export interface ConnectOptions {
-  /** Slots that run at the same time, from 1. @default the number of cores that this process may use */
-  slots?: number
-  /** What the slots are. @default 'thread' */
-  isolation?: 'thread' | 'process'
-  /** Memory that one slot may use, see docs/isolation.md. @default its share of 75 % of this computer's, heap only */
-  memory?: Size
-  /** Environment variables of the slots, beside the usual ones. */
-  env?: Record<string, string>
-}
-
-const CONNECT_NAMES: Record<keyof ConnectOptions, true> = {
-  slots: true,
-  isolation: true,
-  memory: true,
-  env: true,
-}
+import type { TaskOptions } from './options.ts'
 
 /** `distribute`, and `distribute.module` for where a function value cannot be captured. */
 export interface Distribute {
@@ -55,10 +33,13 @@ export class Cluster {
   readonly distribute: Distribute
   readonly #engine: Engine
 
-  /** @internal */
-  constructor(engine: Engine, defaults: Partial<TaskOptions> = {}) {
+  /**
+   * @param remote tasks run on other computers
+   * @internal
+   */
+  constructor(engine: Engine, defaults: Partial<TaskOptions> = {}, remote = false) {
     this.#engine = engine
-    this.distribute = createDistribute({ engine: () => engine, programs: newPrograms(), defaults })
+    this.distribute = createDistribute({ engine: () => engine, programs: newPrograms(), defaults, remote })
   }
 
   /** Tasks that can run at the same time. */
@@ -66,7 +47,17 @@ export class Cluster {
     return this.#engine.slots
   }
 
-  /** Ends all slots; work that is left fails with ClosedError. */
+  /** The nodes of the cluster as of their last heartbeats (at most a second old); none where it is this computer. */
+  nodes(): NodeInfo[] {
+    return this.#engine.nodes?.() ?? []
+  }
+
+  /** What tasks wait for and how long, for people; undefined when none has to. Only tasks of clusters say. */
+  waiting(): string | undefined {
+    return this.#engine.waiting?.()
+  }
+
+  /** Ends all slots (those of a cluster stop what they run for this program); work that is left fails with ClosedError. */
   close(): Promise<void> {
     return this.#engine.close()
   }
@@ -74,18 +65,6 @@ export class Cluster {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
-}
-
-/** An engine of its own on this computer. Throws OptionError. */
-export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
-  checkNames(options, CONNECT_NAMES, 'options of connect()')
-  const { slots = availableParallelism(), isolation, memory, env } = options
-  const defaults: Partial<TaskOptions> = {}
-  if (isolation !== undefined) defaults.isolation = isolation
-  if (memory !== undefined) defaults.memory = memory
-  if (env !== undefined) defaults.env = env
-  resolveOptions({}, defaults)
-  return new Cluster(new LocalEngine({ slots: wholeNumber('slots', slots, 1) }), defaults)
 }
 
 /** `distribute` on an engine; `engine` is asked for with the first task. */
@@ -115,16 +94,6 @@ export function newPrograms(warn = true): Programs<string> {
     return captured
   })
 }
-
-let shared: Engine | undefined
-const sharedContext: Context = {
-  engine: () => (shared ??= new LocalEngine({ slots: availableParallelism() })),
-  programs: newPrograms(),
-  defaults: {},
-}
-
-/** Wraps a function so that its calls run on every core of this computer. */
-export const distribute: Distribute = createDistribute(sharedContext)
 
 /** The file that calls `distribute`, in which capture looks first; only a guess, so it may be missing. */
 function callSite(below: Function): string | undefined {

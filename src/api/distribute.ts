@@ -108,6 +108,8 @@ export interface Context {
   engine(): Engine
   programs: Programs<string>
   defaults: Partial<TaskOptions>
+  /** Tasks run on other computers, in processes. */
+  remote?: boolean
 }
 
 /** Handles that are gone end their open-ended job. */
@@ -127,7 +129,7 @@ export function createHandle<A extends unknown[], R>(
   source: Source,
   options: TaskOptions,
 ): Distributed<A, R> {
-  const resolved = resolveOptions(options, context.defaults)
+  const resolved = resolve(context, options)
   const name = resolved.name ?? source.name
   const calls = new CurrentCalls(context, resolved)
   const handle = (...args: A): Promise<R> => {
@@ -146,7 +148,7 @@ export function createHandle<A extends unknown[], R>(
   const parts = (more: TaskOptions, bail: boolean, below: Function): JobParts => {
     const site: { stack?: string } = {}
     Error.captureStackTrace(site, below)
-    const merged = resolveOptions(mergeOptions(options, more), context.defaults)
+    const merged = resolve(context, mergeOptions(options, more))
     context.engine().warm(merged.pool)
     const program = source.program()
     return { engine: context.engine(), name: merged.name ?? name, program, options: merged, bail, site }
@@ -184,6 +186,13 @@ export function createHandle<A extends unknown[], R>(
   Object.defineProperty(handle, HANDLE, { value: { ...source.parts, options } })
   ends.register(handle, () => calls.end())
   return handle as unknown as Distributed<A, R>
+}
+
+/** Other computers have processes for it, whatever was asked for. */
+function resolve({ defaults, remote }: Context, options: TaskOptions): ResolvedOptions {
+  const resolved = resolveOptions(options, defaults)
+  if (remote) resolved.pool.isolation = 'process'
+  return resolved
 }
 
 /** The open-ended job of a handle's single calls; another one when the captured values have changed. */

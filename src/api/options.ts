@@ -48,6 +48,8 @@ export interface TaskOptions {
   isolation?: 'thread' | 'process'
   /** Memory that one slot may use, see docs/isolation.md. @default its share of 75 % of this computer's, heap only */
   memory?: Size
+  /** What a node must be tagged with (`dicomp join --tags`). This computer alone has everything. @default none */
+  tags?: string[]
   /** Environment variables of the slots, beside the usual ones (PATH, HOME, LANG, TZ, NODE_ENV, …). @default none */
   env?: Record<string, string>
   /** What tasks print: to the same stream here, nowhere, or to a function. @default 'inherit' */
@@ -75,6 +77,7 @@ export interface ResolvedOptions {
   concurrency: number
   signal: AbortSignal | undefined
   pool: SlotKind
+  tags: string[]
   log: 'inherit' | 'ignore' | ((entry: LogEntry) => void)
   onProgress: ((value: unknown, index: number) => void) | undefined
 }
@@ -89,6 +92,7 @@ const NAMES: Record<keyof TaskOptions, true> = {
   signal: true,
   isolation: true,
   memory: true,
+  tags: true,
   env: true,
   log: true,
   onProgress: true,
@@ -112,7 +116,16 @@ export function mergeOptions(options: TaskOptions, more: TaskOptions): TaskOptio
 export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptions> = {}): ResolvedOptions {
   checkNames(options, NAMES, 'options')
   const { isolation = defaults.isolation ?? 'thread', memory = defaults.memory } = options
-  const { name, log = 'inherit', concurrency, priority = 0, signal, onProgress, env = {} } = options
+  const {
+    name,
+    log = 'inherit',
+    concurrency,
+    priority = 0,
+    signal,
+    onProgress,
+    env = {},
+    tags = [],
+  } = options
   const retries = retryOptions(options.retries)
   if (name !== undefined && typeof name !== 'string') fail('name', 'a string', name)
   if (isolation !== 'thread' && isolation !== 'process') fail('isolation', "'thread' or 'process'", isolation)
@@ -125,6 +138,7 @@ export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptio
     fail('onProgress', 'a function', onProgress)
   }
   checkEnv(env)
+  checkTags(tags)
   return {
     name,
     retry: retryPolicy(retries),
@@ -142,6 +156,7 @@ export function resolveOptions(options: TaskOptions, defaults: Partial<TaskOptio
       memory: memory === undefined ? undefined : parseSize(memory, 'memory'),
       env: { ...(defaults.env && checkEnv(defaults.env)), ...env },
     },
+    tags,
     log,
     onProgress,
   }
@@ -188,6 +203,15 @@ function checkEnv(env: unknown): Record<string, string> {
     if (typeof value !== 'string') fail(`env.${name}`, 'a string', value)
   }
   return env as Record<string, string>
+}
+
+function checkTags(tags: unknown): void {
+  if (!Array.isArray(tags) || tags.length > 64) fail('tags', 'an array of at most 64 texts', tags)
+  for (const tag of tags) {
+    if (typeof tag !== 'string' || !/^[^\s,\p{Cc}\p{Cf}]{1,64}$/u.test(tag)) {
+      fail('tags', 'an array of texts of up to 64 characters, without spaces and commas', tag)
+    }
+  }
 }
 
 /** True or false. Throws OptionError. */

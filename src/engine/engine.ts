@@ -11,8 +11,33 @@ export interface Engine {
   /** Work for such slots is being prepared (captured, bundled): one may start meanwhile. */
   warm(kind: SlotKind): void
   submit(spec: TaskSpec, client: JobClient): EngineJob
+  /** The computers that it reaches, as far as is known now; missing where there is only this one. */
+  nodes?(): NodeInfo[]
+  /** What tasks wait for, and how long; undefined when none has to. */
+  waiting?(): string | undefined
   /** Ends all slots. Work that is left is lost with a ClosedError. */
   close(): Promise<void>
+}
+
+/** A node, for people. */
+export interface NodeInfo {
+  /** Unique in the pool. */
+  name: string
+  /** `incompatible`: its dicomp speaks another protocol, so it gets nothing of this program. */
+  state: 'working' | 'draining' | 'incompatible'
+  slots: number
+  /** Slots without work, as of its last heartbeat. */
+  free: number
+  tags: string[]
+  /** Bytes per slot. */
+  memory: number
+  os: string
+  arch: string
+  cpus: number
+  /** For example `node 22.11.0`. */
+  runtime: string
+  /** Version of dicomp. */
+  version: string
 }
 
 /** What an engine has to know of a job. */

@@ -2,33 +2,13 @@
 import type { Heartbeat, Need } from '../../nats/messages.ts'
 import { meets } from '../../nats/need.ts'
 import { LOST_AFTER_MS, PROTOCOL } from '../../nats/settings.ts'
+import type { NodeInfo } from '../engine.ts'
 
 interface Member {
   /** Undefined until its first heartbeat: it was only heard of by its results. */
   beat: Omit<Heartbeat, 'held'> | undefined
   /** When it was heard last, `performance.now()`. */
   heardAt: number
-}
-
-/** A node, for people. */
-export interface NodeInfo {
-  /** Unique in the pool. */
-  name: string
-  /** `incompatible`: its dicomp speaks another protocol, so it gets nothing of this program. */
-  state: 'working' | 'draining' | 'incompatible'
-  slots: number
-  /** Slots without work, as of its last heartbeat. */
-  free: number
-  tags: string[]
-  /** Bytes per slot. */
-  memory: number
-  os: string
-  arch: string
-  cpus: number
-  /** For example `node 22.11.0`. */
-  runtime: string
-  /** Version of dicomp. */
-  version: string
 }
 
 export class Members {

@@ -1,7 +1,7 @@
 /** Says what a program waits for, in words: on stderr within five seconds, then rarely. */
 import type { Need } from '../../nats/messages.ts'
 import { meets } from '../../nats/need.ts'
-import type { NodeInfo } from './members.ts'
+import type { NodeInfo } from '../engine.ts'
 
 /** A reason is said after it has lasted so long, and again after these pauses, the last of them over and over. */
 const FIRST_MS = 3000
