@@ -146,7 +146,7 @@ function parseGreeting(line: string): Greeting | undefined {
 }
 
 function checked(socket: TLSSocket, server: string, pin: string | undefined): string {
-  const der = socket.getPeerCertificate(false).raw
+  const der: Uint8Array | undefined = socket.getPeerCertificate(false).raw
   if (pin !== undefined && (der === undefined || pinOf(der) !== pin)) {
     socket.destroy()
     throw new ConnectError(
@@ -156,8 +156,10 @@ function checked(socket: TLSSocket, server: string, pin: string | undefined): st
       'get a new link from who runs the cluster (`dicomp token new`)',
     )
   }
-  const lines = der?.toString('base64').match(/.{1,64}/g) ?? []
-  return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
+  const lines = Buffer.from(der ?? [])
+    .toString('base64')
+    .match(/.{1,64}/g)
+  return `-----BEGIN CERTIFICATE-----\n${lines?.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
 export function hostPort(server: string): { host: string; port: number } {
