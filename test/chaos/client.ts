@@ -21,7 +21,7 @@ const jobs = JSON.parse(readFileSync(planFile, 'utf8')) as JobPlan[]
 const notes = join(folder, 'notes')
 const history = new HistoryWriter(join(folder, historyFile))
 const engine = new RecordingEngine(await NatsEngine.open(link), history)
-const cluster = new Cluster(engine)
+const cluster = new Cluster(engine, {}, true)
 const saver = setInterval(() => history.flush(), 200)
 console.log('connected')
 

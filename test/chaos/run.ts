@@ -81,7 +81,9 @@ const failed = (seed: number, error: Error): Trial => ({
   faults: 0,
   store: undefined,
   folder: undefined,
-  violations: [`the run broke off: ${error.stack}`],
+  violations: [
+    `the run broke off: ${error.stack}${error.cause ? `\n    ${(error.cause as Error).stack}` : ''}`,
+  ],
   tasks: 0,
   executions: 0,
   repeated: 0,

@@ -54,7 +54,12 @@ export class World {
   }
 
   async #begin(plan: Plan): Promise<void> {
-    this.observer = await Observer.open(this.#link())
+    // Servers of a cluster take some seconds until they have elected one of them.
+    await until(async () => {
+      const opened = await Observer.open(this.#link()).catch(() => undefined)
+      if (opened) this.observer = opened
+      return opened !== undefined
+    }, START_MS)
     // Servers of a cluster are reached as they are: which one a process is connected to is part of what is tested.
     const proxied = async () =>
       this.servers.length === 1 ? await FaultProxy.start(this.servers[0]?.port ?? 0, this.#random) : undefined
