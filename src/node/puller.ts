@@ -2,9 +2,9 @@
  * Takes chunks from the work queue: as many as the node can begin, urgent ones first. Each level of urgency, and each
  * need, is a consumer of its own.
  *
- * A consumer that had something when it was last asked is *hot*: it is asked for all that is wanted, and answers at
- * once, also that it is empty now. It is *cold* then: one request for one chunk is parked there until something
- * comes. So an idle node gets a chunk the moment that it is published, a busy one gets the next with one round trip,
+ * A consumer that has more, as it said with its last chunk, is *hot*: it is asked for all that is wanted, and answers
+ * at once, also that it is empty now. Otherwise it is *cold*: one request for one chunk is parked there until
+ * something comes. So an idle node gets a chunk the moment that it is published, a busy one gets the next with one round trip,
  * and how empty the urgent consumer is costs nothing to know. A parked request may be answered when the node has
  * nothing free any more: that chunk goes back, and the consumer is hot.
  */
@@ -167,10 +167,8 @@ export class Puller {
     const source = this.#byConsumer.get(consumerIn(ack))
     const pull = source?.pull
     const asked = pull !== undefined && !pull.parked
-    if (source && pull) {
-      source.hot = true
-      if (--pull.left <= 0) this.#end(pull)
-    }
+    if (source) source.hot = pendingIn(ack) > 0
+    if (pull && --pull.left <= 0) this.#end(pull)
     if (this.#active && (asked || this.#options.wanted() > 0)) {
       // Something relayed is not what a client sent: it reads as no task.
       this.#options.accept(isRelayed(message) ? new Uint8Array(0) : message.data, ack, message.subject)
@@ -199,7 +197,13 @@ export class Puller {
   }
 }
 
-/** `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.…` */
+/** `$JS.ACK.[<domain>.<account>.]<stream>.<consumer>.<delivered>.<place>.<order>.<time>.<pending>`: what is left. */
+function pendingIn(ack: string): number {
+  const tokens = ack.split('.')
+  return Number(tokens.length > 9 ? tokens[10] : tokens[8])
+}
+
+/** The same: the consumer. */
 export function consumerIn(ack: string): string {
   const tokens = ack.split('.')
   return (tokens.length > 9 ? tokens[5] : tokens[3]) ?? ''

@@ -104,6 +104,11 @@ export class Work {
     else this.#begin(chunk, ready, payload.inline)
   }
 
+  /** Whether the client cannot know from a report that the chunk is held. */
+  isUnsaid(client: string, job: number, chunk: number): boolean {
+    return this.#chunks.get(keyOf(client, job, chunk))?.seq === 0
+  }
+
   /** What the node could take now. */
   demand(slots: number, roundTripMs: number): Demand {
     const loads = []

@@ -16,20 +16,30 @@ const begun = (file: string): number[] =>
   existsSync(`${file}.begun`) ? readFileSync(`${file}.begun`, 'utf8').trim().split('\n').map(Number) : []
 
 describe('a chunk', () => {
-  it('is held at once, run, reported, and leaves the queue when its results are confirmed', async () => {
+  it('is run, reported, and leaves the queue when its results are confirmed', async () => {
     const { client } = setup
     const agent = await setup.join()
     client.confirms = false
     await client.task({ chunk: 7, start: 10, inputs: [1, 2, 3] })
     const { values } = await client.results(7)
     expect(Object.fromEntries(values)).toEqual({ 10: 2, 11: 4, 12: 6 })
-    expect(client.messages[0]).toEqual({ type: 'held', node: agent.node, chunks: [[1, 7]] })
     // Unconfirmed, it is still held, and still in the queue.
     expect((await client.heartbeat(() => true)).held).toEqual([[client.id, 1, 7]])
     expect(await client.queued()).toBe(1)
     client.toNode(agent.node, { type: 'confirm', client: client.id, got: [[1, 7, 0]] })
     await client.untilQueued(0)
     expect((await client.heartbeat(() => true)).held).toEqual([])
+  })
+
+  it('that takes its time is said to be held', async () => {
+    const { client } = setup
+    const agent = await setup.join()
+    const file = setup.newFile()
+    await client.task({ chunk: 7, inputs: [file], body: WAITS })
+    await client.when(() => client.messages.length > 0)
+    expect(client.messages[0]).toEqual({ type: 'held', node: agent.node, chunks: [[1, 7]] })
+    setup.allow(file)
+    await client.results(7)
   })
 
   it('that waits in the queue already is taken by a node that joins', async () => {
