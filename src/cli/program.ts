@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { Argument, Command, Option } from 'commander'
 import { addEngine, addJoin, addToken, addUp } from './cluster-commands.ts'
 import { examples } from './examples.ts'
+import { addNode, addNodes } from './job-commands.ts'
 import { duration, environment, size, wholeNumber } from './values.ts'
 
 /** Ends a command: its promise gives the exit code. */
@@ -30,6 +31,8 @@ export function buildProgram(finish: Finish): Command {
   addJoin(program, finish)
   addToken(program, finish)
   addEngine(program, finish)
+  addNodes(program, finish)
+  addNode(program, finish)
   addBench(program, finish)
   addDoctor(program, finish)
   addCompletion(program, finish)
