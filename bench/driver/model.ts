@@ -54,7 +54,8 @@ export interface Target {
   ratio: { of: Measure; to?: Measure }
   goal: number
   reach: 'at least' | 'at most'
-  unit: '×' | 'ms'
+  /** '' is a plain number. */
+  unit: '×' | 'ms' | 's' | 'bytes' | ''
 }
 
 export interface Measure {
@@ -65,6 +66,7 @@ export interface Measure {
 export interface Verdict {
   title: string
   goal: string
+  unit: Target['unit']
   value: number | undefined
   reached: boolean | undefined
 }

@@ -18,6 +18,8 @@ export interface RunRequest {
   limit: number
   sinceStart?: string | undefined
   env?: Readonly<Record<string, string>> | undefined
+  /** Ends what left the process group of the run; called when the run is over, whatever came of it. */
+  cleanUp?: (() => void) | undefined
 }
 
 /** Runs one competitor in one scenario, in a process of its own; after `limit` seconds, kills it with its children. */
@@ -30,9 +32,18 @@ export function runProcess(request: RunRequest): Promise<Outcome> {
     new URL(`scenarios/${request.file}.mjs`, ROOT).href,
     JSON.stringify(request.params),
   ]
+  return runCommand(process.execPath, args, request)
+}
+
+/** The same with any command that prints the one line of a run. */
+export function runCommand(
+  command: string,
+  args: readonly string[],
+  request: Pick<RunRequest, 'limit' | 'sinceStart' | 'env' | 'cleanUp'>,
+): Promise<Outcome> {
   const begin = process.hrtime.bigint()
   // Own process group (POSIX): a competitor that hangs may have children that must go with it.
-  const child = spawn(process.execPath, args, {
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: process.platform !== 'win32',
     env: { ...cleanEnv(), ...request.env },
@@ -53,6 +64,7 @@ export function runProcess(request: RunRequest): Promise<Outcome> {
     } catch {
       // It ended by itself in the meantime.
     }
+    request.cleanUp?.()
   }
   const timer = setTimeout(() => {
     late = true

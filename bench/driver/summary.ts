@@ -40,14 +40,19 @@ export function summarize(scenario: Scenario, runs: readonly Run[]): Row[] {
 
 export function verdict(target: Target, runs: readonly Run[]): Verdict {
   const value = measured(target, runs)
-  const goal = `${target.reach === 'at least' ? '≥' : '≤'} ${target.goal}${target.unit === '×' ? '×' : ` ${target.unit}`}`
+  const goal = `${target.reach === 'at least' ? '≥' : '≤'} ${inUnit(String(target.goal), target.unit)}`
   const reached =
     value === undefined
       ? undefined
       : target.reach === 'at least'
         ? value >= target.goal
         : value <= target.goal
-  return { title: target.title, goal, value, reached }
+  return { title: target.title, goal, unit: target.unit, value, reached }
+}
+
+/** A number with its unit, as people write it. */
+export function inUnit(number: string, unit: Target['unit']): string {
+  return unit === '×' || unit === '' ? number + unit : `${number} ${unit}`
 }
 
 function measured({ scenario, ratio }: Target, runs: readonly Run[]): number | undefined {

@@ -1,5 +1,5 @@
 import type { Scenario, Verdict } from './model.ts'
-import type { Cell, Row } from './summary.ts'
+import { type Cell, inUnit, type Row } from './summary.ts'
 
 const number = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
 
@@ -27,10 +27,10 @@ export function renderScenario(scenario: Scenario, rows: readonly Row[], style: 
 }
 
 export function renderVerdicts(verdicts: readonly Verdict[], style: 'text' | 'markdown'): string {
-  const rows = verdicts.map(({ title, goal, value, reached }) => [
+  const rows = verdicts.map(({ title, goal, unit, value, reached }) => [
     title,
     goal,
-    value === undefined ? 'not measured' : number.format(value) + (goal.endsWith('×') ? '×' : ' ms'),
+    value === undefined ? 'not measured' : inUnit(number.format(value), unit),
     reached === undefined ? '' : reached ? 'yes' : 'NO',
   ])
   return render([['target', 'goal', 'measured', 'reached'], ...rows], style)
