@@ -1,6 +1,5 @@
 /** Trains a small neural network on handwritten digits, on every core. `--help` lists the options. */
 import { writeFileSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { connect } from 'dicomp'
 import { numberOption, usage } from '../options.ts'
@@ -37,7 +36,10 @@ const options: TrainOptions = {
   hidden: numberOption('hidden', flags.hidden, { least: 1, most: 4096 }) ?? 128,
   seed: numberOption('seed', flags.seed, { least: 0, most: 2 ** 31 }) ?? 1,
 }
-const slots = numberOption('slots', flags.slots, { least: 1, most: 1024 }) ?? availableParallelism()
+const asked = numberOption('slots', flags.slots, { least: 1, most: 1024 })
+// Without --slots all of this computer, or of the cluster whose link is in DICOMP_URL.
+const cluster = await connect(asked === undefined ? {} : { slots: asked })
+const { slots } = cluster
 /** Epochs that also run on one slot. */
 const REPEATED = Math.min(5, options.epochs)
 
@@ -98,7 +100,7 @@ if (difference !== undefined && difference !== 0) process.exitCode = 1
 /** Trains on all slots and, taking turns with it for the first epochs, on one slot. */
 async function run(): Promise<{ many: Epoch[]; one: Epoch[] | undefined }> {
   const live = new Live(0)
-  const all = { slots, cluster: await connect({ slots }), done: [] as Epoch[] }
+  const all = { slots, cluster, done: [] as Epoch[] }
   const single = { slots: 1, cluster: await connect({ slots: 1 }), done: [] as Epoch[] }
   const turns = (slots > 1 ? [all, single] : [all]).map((side) => ({
     ...side,

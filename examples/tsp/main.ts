@@ -35,7 +35,8 @@ if (flags.help) {
 if (positionals.length > 1) usage(`One file at a time, got ${positionals.length}: ${positionals.join(' ')}`)
 const seconds = numberOption('seconds', flags.seconds, { least: 0.1, most: 86_400, whole: false })
 const seed = numberOption('seed', flags.seed, { least: 0, most: 2 ** 31 }) ?? 1
-const slots = numberOption('slots', flags.slots, { least: 1, most: 1024 }) ?? availableParallelism()
+const asked = numberOption('slots', flags.slots, { least: 1, most: 1024 })
+let slots = asked ?? availableParallelism()
 const seeds = numberOption('seeds', flags.seeds, { least: 1, most: 1000 }) ?? 5
 const instance = load(positionals[0] ?? 'pr1002')
 const optimum = numberOption('optimum', flags.optimum, { least: 0 }) ?? OPTIMA[instance.name]
@@ -49,7 +50,9 @@ if (flags.compare) {
 }
 
 async function run(): Promise<void> {
-  const cluster = await connect({ slots })
+  // Without --slots all of this computer, or of the cluster whose link is in DICOMP_URL.
+  const cluster = await connect(asked === undefined ? {} : { slots: asked })
+  slots = cluster.slots
   const live = new Live()
   const stop = new AbortController()
   process.once('SIGINT', () => stop.abort())

@@ -36,6 +36,8 @@ import { reason, Waiting } from './waiting.ts'
 const TICK_MS = 250
 /** The first nodes get this long to say that they are there. */
 const ROLL_MS = 300
+/** After each that does, the next ones get this long, or twice as long as it took. */
+const OTHERS_MS = 30
 /** How often arguments or results of a job may be missing in the object store before its tasks fail. */
 const MISSING = 3
 
@@ -457,9 +459,14 @@ export class NatsEngine implements Engine {
   async #roll(): Promise<void> {
     this.#alive()
     this.#publish(subjects.roll(this.#connection.pool), new Uint8Array())
-    const end = performance.now() + ROLL_MS
-    while (this.#members.list().length === 0 && performance.now() < end) {
-      await new Promise((resolve) => setTimeout(resolve, 10))
+    const begin = performance.now()
+    let known = 0
+    // All answer at once: when some have, the others are not much later.
+    for (let until = ROLL_MS, waited = 0; waited < until; waited = performance.now() - begin) {
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      const now = this.#members.list().length
+      if (now > known) until = Math.min(ROLL_MS, performance.now() - begin + Math.max(OTHERS_MS, 2 * waited))
+      known = now
     }
   }
 
