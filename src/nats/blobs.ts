@@ -172,8 +172,8 @@ export class Blobs {
 
   /** @throws PutError, or an error of the client library */
   async #publish(subject: string, data: Uint8Array, header?: Record<string, string>): Promise<void> {
-    const { headers } = await import('@nats-io/transport-node')
-    const head = header && headers()
+    // Without a header it is sent at once: pieces that waited for an import, even of what is loaded, could overtake.
+    const head = header && (await import('@nats-io/transport-node')).headers()
     for (const [key, value] of Object.entries(header ?? {})) head?.set(key, value)
     const ack = await this.#connection.request(subject, data, {
       timeout: this.#stallMs,
