@@ -237,7 +237,8 @@ export class Work {
 
   #begin(chunk: Chunk, job: Job, frame: Uint8Array): void {
     try {
-      chunk.payload = checkedPayload(readPayload(frame), chunk.open)
+      // Some of them may have been dropped meanwhile; their arguments are there all the same.
+      chunk.payload = checkedPayload(readPayload(frame), chunk.end - chunk.start)
     } catch (error) {
       return this.#fail(chunk, error as Error)
     }
@@ -263,9 +264,10 @@ export class Work {
 
   /** No task of the chunk can run here. */
   #fail(chunk: Chunk, error: Error): void {
-    const { start, end, open } = chunk
-    chunk.settle(start, end)
-    chunk.outcomes.push({ start, count: open, error, attempt: undefined })
+    for (const [start, end] of [...chunk.openRanges()]) {
+      chunk.settle(start, end)
+      chunk.outcomes.push({ start, count: end - start, error, attempt: undefined })
+    }
     this.#over(chunk)
   }
 

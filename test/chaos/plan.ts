@@ -50,7 +50,7 @@ export interface Plan {
 export interface PlanOptions {
   /** About this many. @default 5000 */
   tasks?: number
-  /** Only these faults. @default all */
+  /** Only these faults, each at least once. @default some of all */
   faults?: Fault['type'][]
   /** @default 1, and 3 in every eighth run */
   servers?: 1 | 3
@@ -112,11 +112,11 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   // Something is there from the first moment on.
   for (const job of jobs.slice(0, 2)) job.at = 0
 
-  const possible = options.faults ?? ALL
+  // Those that were asked for happen, each at least once.
+  const types = [...(options.faults ?? [])]
   const count = options.faults?.length === 0 ? 0 : random.between(2, 6)
-  const faults = Array.from({ length: count }, () =>
-    faultOf(random.pick(possible), random, nodes.length, servers),
-  )
+  while (types.length < count) types.push(random.pick(options.faults ?? ALL))
+  const faults = types.map((type) => faultOf(type, random, nodes.length, servers))
   return { seed, servers, nodes, jobs, faults: faults.sort((a, b) => a.at - b.at) }
 }
 
