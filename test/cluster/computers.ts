@@ -23,8 +23,9 @@ export interface Computers {
   stop(): Promise<void>
 }
 
-export async function startComputers(): Promise<Computers> {
-  const nats = await startNats()
+/** @param server one that runs already */
+export async function startComputers(server?: Nats): Promise<Computers> {
+  const nats = server ?? (await startNats())
   const dir = mkdtempSync(join(tmpdir(), 'dicomp-computers-'))
   const running = new Set<Computer>()
   return {
