@@ -170,7 +170,7 @@ export class Agent {
       blobs,
       memory,
       runtime: runtime.command,
-      send: (client, bytes) => this.#publish(subjects.client(client), bytes),
+      send: (client, bytes) => this.#send(client, bytes),
       answer: (ack, verb) => (verb === '+ACK' ? this.#acknowledge(ack) : this.#answer(ack, verb)),
       held: (client, job, chunk) => this.#sayHeld(client, job, chunk),
       room: () => this.#puller.refill(),
@@ -344,6 +344,12 @@ export class Agent {
         return this.#work.endClient(message.client)
       }
     }
+  }
+
+  #send(client: string, bytes: Uint8Array): void {
+    // Output of a chunk counts from whoever is known to hold it.
+    if (this.#held.has(client)) this.#sayNow()
+    this.#publish(subjects.client(client), bytes)
   }
 
   /** What is held is said together, and only of what is still held then: the result of a short chunk says it too. */

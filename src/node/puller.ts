@@ -2,11 +2,11 @@
  * Takes chunks from the work queue: as many as the node can begin, urgent ones first. Each level of urgency, and each
  * need, is a consumer of its own.
  *
- * A consumer that has more, as it said with its last chunk, is *hot*: it is asked for all that is wanted, and answers
- * at once, also that it is empty now. Otherwise it is *cold*: one request for one chunk is parked there until
- * something comes. So an idle node gets a chunk the moment that it is published, a busy one gets the next with one round trip,
- * and how empty the urgent consumer is costs nothing to know. A parked request may be answered when the node has
- * nothing free any more: that chunk goes back, and the consumer is hot.
+ * A request that is parked at a consumer is answered when something comes, so that an idle node gets a chunk the
+ * moment that it is published; as long as it is parked, that consumer is known to be empty. Of the others the most
+ * urgent is asked for all that is wanted and answers at once, also that it is empty: then a request is parked there
+ * and the next one is asked. So a busy node needs one round trip for a chunk, and takes nothing before what is more
+ * urgent. A parked request may be answered when the node has nothing free any more: that chunk goes back.
  */
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { isRelayed } from '../nats/messages.ts'
@@ -35,6 +35,7 @@ interface Source {
   consumer: string
   need: string
   level: number
+  /** It had more when it was heard of last. */
   hot: boolean
   pull: Pull | undefined
 }
@@ -97,17 +98,18 @@ export class Puller {
   /** Asks for what is wanted now. */
   refill(): void {
     if (!this.#active) return
-    let wanted = this.#options.wanted()
-    for (const pull of this.#pulls.values()) if (!pull.parked) wanted -= pull.left
-    if (wanted <= 0) return
+    const unknown: Source[] = []
     for (const source of this.#sources) {
-      if (source.pull) continue
-      if (!source.hot) this.#ask(source, true, 1)
-      else if (wanted > 0) {
-        this.#ask(source, false, wanted)
-        wanted = 0
-      }
+      if (!source.pull) unknown.push(source)
+      // It decides who is asked next.
+      else if (!source.pull.parked) return
     }
+    const [first] = unknown
+    const wanted = first ? this.#options.wanted() : 0
+    if (!first || wanted <= 0) return
+    // Nobody waits to hear that the last one is empty.
+    if (first.hot || unknown.length > 1) this.#ask(first, false, wanted)
+    else this.#ask(first, true, 1)
   }
 
   /** Whether chunks of a consumer are waited for here, as far as is known. */
@@ -167,9 +169,10 @@ export class Puller {
     const source = this.#byConsumer.get(consumerIn(ack))
     const pull = source?.pull
     const asked = pull !== undefined && !pull.parked
-    if (source) source.hot = pendingIn(ack) > 0
+    const wanted = this.#active && (asked || this.#options.wanted() > 0)
+    if (source) source.hot = !wanted || pendingIn(ack) > 0
     if (pull && --pull.left <= 0) this.#end(pull)
-    if (this.#active && (asked || this.#options.wanted() > 0)) {
+    if (wanted) {
       // Something relayed is not what a client sent: it reads as no task.
       this.#options.accept(isRelayed(message) ? new Uint8Array(0) : message.data, ack, message.subject)
     } else this.#options.refuse(ack)
@@ -180,8 +183,10 @@ export class Puller {
     const pull = this.#pulls.get(id)
     if (!pull) return
     this.#end(pull)
-    if (code === 404) pull.source.hot = false
-    else if (code !== 408) return this.#options.missing(`${pull.source.consumer}: ${code} ${why}`)
+    if (code === 404) {
+      pull.source.hot = false
+      if (this.#active && this.#options.wanted() > 0) this.#ask(pull.source, true, 1)
+    } else if (code !== 408) return this.#options.missing(`${pull.source.consumer}: ${code} ${why}`)
     this.refill()
   }
 

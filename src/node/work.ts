@@ -40,11 +40,11 @@ export interface WorkOptions {
   /** Limit of slots for jobs that name none, bytes. */
   memory: number | undefined
   /** Command of the runtime of slots, when it is not our own. */
-  runtime: string | undefined
+  runtime?: string | undefined
   send(client: string, bytes: Uint8Array): void
   /** Tells JetStream about a chunk. */
   answer(ack: string, verb: '+ACK' | '+TERM' | '-NAK'): void
-  /** A chunk has begun to be held. */
+  /** A chunk has begun to be held: to be said soon, at the latest when `client` is told something about it. */
   held(client: string, job: number, chunk: number): void
   /** There may be room for more chunks. */
   room(): void
