@@ -85,6 +85,10 @@ export function addToken(program: Command, finish: Finish): void {
     .argument('[name]', 'name of the token')
     .addOption(new Option('--role <role>', 'what it allows').choices(['client', 'node', 'viewer']))
     .option('--expires <time>', 'end it after this time, for example 7d (default: never)', lifetime)
+    .option(
+      '--engine <link>',
+      'for a nats-server that somebody else runs: print what its configuration needs',
+    )
     .option(DATA, 'folder of the cluster (default: a folder of the user)')
     .option('--json', 'print JSON')
     .addHelpText(

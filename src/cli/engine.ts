@@ -4,6 +4,7 @@ import {
   type FoundServer,
   filesOf,
   findServer,
+  hostAndPort,
   installServer,
   ownerOf,
   readState,
@@ -55,7 +56,10 @@ async function gather(folder: string): Promise<Status> {
   if (!state || owner === undefined) return { server, cluster: { folder, up: false } }
   const { host, port, pool } = state.settings
   const facts = await serverFacts(folder, state)
-  return { server, cluster: { folder, up: true, process: owner, address: `${host}:${port}`, pool, facts } }
+  return {
+    server,
+    cluster: { folder, up: true, process: owner, address: hostAndPort(host, port), pool, facts },
+  }
 }
 
 function format({ server, cluster }: Status): string {

@@ -1,20 +1,24 @@
 import { resolve } from 'node:path'
 import { OptionError } from '../errors.ts'
-import type { Role } from '../nats/link.ts'
+import { parseLink, type Role } from '../nats/link.ts'
 import {
   createToken,
   defaultDataDir,
   endToken,
+  foreignToken,
   mustReadState,
   statusOf,
   type Token,
 } from '../server/index.ts'
 import { EXIT } from './exit.ts'
+import { readLinkText } from './link-text.ts'
 
 export interface TokenOptions {
   role?: Role
   /** Milliseconds. */
   expires?: number
+  /** Link of a nats-server that somebody else runs. */
+  engine?: string
   data?: string
   json?: boolean
 }
@@ -26,8 +30,10 @@ export async function token(
   options: TokenOptions,
 ): Promise<number> {
   const dir = resolve(options.data ?? defaultDataDir())
-  if (action !== 'new' && (options.role !== undefined || options.expires !== undefined)) {
-    throw new OptionError(`dicomp token ${action} takes no --role and no --expires`)
+  for (const option of ['role', 'expires', 'engine'] as const) {
+    if (action !== 'new' && options[option] !== undefined) {
+      throw new OptionError(`dicomp token ${action} takes no --${option}`)
+    }
   }
   if (action === 'list') {
     if (name !== undefined) throw new OptionError('dicomp token list takes no name')
@@ -38,12 +44,10 @@ export async function token(
 }
 
 async function create(dir: string, name: string, options: TokenOptions): Promise<number> {
-  const { role = 'client', expires, json } = options
-  const made = await createToken(dir, {
-    name,
-    role,
-    ...(expires === undefined ? {} : { expires: Date.now() + expires }),
-  })
+  const { role = 'client', expires, engine, json } = options
+  const wanted = { name, role, ...(expires !== undefined && { expires: Date.now() + expires }) }
+  if (engine !== undefined) return createForeign(engine, wanted, json)
+  const made = await createToken(dir, wanted)
   if (json) {
     process.stdout.write(`${JSON.stringify({ ...shown(made.token), link: made.link, live: made.live })}\n`)
     return EXIT.ok
@@ -53,6 +57,24 @@ async function create(dir: string, name: string, options: TokenOptions): Promise
     `A link for "${name}" (${role}${until}). Whoever has it can do what a ${role} can; it is not shown again.\n${later(made.live)}`,
   )
   process.stdout.write(`${made.link}\n`)
+  return EXIT.ok
+}
+
+/** Its permissions are for who runs the server to give. */
+function createForeign(
+  engine: string,
+  wanted: { name: string; role: Role; expires?: number },
+  json: boolean | undefined,
+): number {
+  const { link, user } = foreignToken(parseLink(readLinkText(engine, 'dicomp token new --engine')), wanted)
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ ...wanted, link, user })}\n`)
+    return EXIT.ok
+  }
+  process.stderr.write(
+    `A link for "${wanted.name}" (${wanted.role}); it is not shown again. It counts when this is among the users of the server's configuration:\n${JSON.stringify(user, undefined, 2)}\n`,
+  )
+  process.stdout.write(`${link}\n`)
   return EXIT.ok
 }
 

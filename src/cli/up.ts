@@ -13,6 +13,7 @@ import {
   type ClusterState,
   defaultDataDir,
   filesOf,
+  hostAndPort,
   linkOf,
   linkTo,
   makePrivate,
@@ -132,7 +133,7 @@ async function startCluster(
   undo.push(() => server.stop())
   await prepare(link, state)
   undo.push(watchExpiry(dir, (error) => tell({ event: 'warning', message: error.message }, error.message)))
-  const address = `${options.host}:${options.port}`
+  const address = hostAndPort(options.host, options.port)
   const files = filesOf(dir)
   return {
     link,

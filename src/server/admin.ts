@@ -4,6 +4,7 @@ import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transp
 import { DicompError } from '../errors.ts'
 import { SERVER_NAME } from './certificate.ts'
 import { type ClusterState, filesOf } from './state.ts'
+import { hostAndPort } from './tokens.ts'
 
 const TIMEOUT_MS = 5000
 
@@ -80,7 +81,7 @@ async function adminConnection(dir: string, state: ClusterState): Promise<NatsCo
   }
   try {
     return await connect({
-      servers: `${here.includes(':') ? `[${here}]` : here}:${port}`,
+      servers: hostAndPort(here, port),
       tls,
       authenticator: nkeyAuthenticator(new TextEncoder().encode(state.admin.seed)),
       reconnect: false,
@@ -90,7 +91,7 @@ async function adminConnection(dir: string, state: ClusterState): Promise<NatsCo
     if (/refused/i.test(messageOf(error))) return undefined
     throw new DicompError(
       'DICOMP_E_UP',
-      `What listens at ${here}:${port} is not the server of this cluster: ${messageOf(error)}`,
+      `What listens at ${hostAndPort(here, port)} is not the server of this cluster: ${messageOf(error)}`,
       { fix: 'end it, or start the cluster at another port: npx dicomp up --port', cause: error },
     )
   }

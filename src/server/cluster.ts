@@ -2,10 +2,10 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { totalmem } from 'node:os'
-import type { Role } from '../nats/link.ts'
+import { formatLink, type Link, type Role } from '../nats/link.ts'
 import { reload } from './admin.ts'
 import { createCertificate, pinOfPem } from './certificate.ts'
-import { serverConfig } from './config.ts'
+import { serverConfig, userOf } from './config.ts'
 import {
   type ClusterState,
   exclusively,
@@ -18,7 +18,7 @@ import {
   writePrivately,
   writeState,
 } from './state.ts'
-import { addToken, linkOf, newKeyPair, revokeToken } from './tokens.ts'
+import { addToken, checkName, linkOf, newKeyPair, revokeToken } from './tokens.ts'
 
 /** Tokens that every cluster has: what `dicomp up` prints, again each time. */
 const PRINTED: readonly Role[] = ['node', 'client']
@@ -83,6 +83,26 @@ export async function createToken(
   })
   const { token, seed } = made as { token: Token; seed: string }
   return { token, link: linkOf(state, token, seed), live }
+}
+
+/**
+ * A token for a nats-server that somebody else runs.
+ * @param engine its link; the new one leads to the same server and pool
+ * @returns with the user that has to be put into the configuration of that server
+ */
+export function foreignToken(
+  engine: Link,
+  { name, role, expires }: { name: string; role: Role; expires?: number },
+): { link: string; user: ReturnType<typeof userOf> } {
+  checkName(name)
+  const { key, seed } = newKeyPair()
+  const { servers, pool, pin, tls } = engine
+  const link: Link = {
+    ...{ servers, pool, tls, name, seed, role },
+    ...(pin !== undefined && { pin }),
+    ...(expires !== undefined && { expires: Math.floor(expires / 1000) }),
+  }
+  return { link: formatLink(link), user: userOf({ name, role, key }, pool) }
 }
 
 /**

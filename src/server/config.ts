@@ -68,8 +68,15 @@ export function serverConfig(state: ClusterState, dir: string, now = Date.now())
   return `${JSON.stringify(config, undefined, 2)}\n`
 }
 
-/** @param owner it may change the limits of what it laid out, too */
-function userOf({ name, role, key }: Token, pool: string, owner: boolean) {
+/**
+ * A user in nats-server's configuration.
+ * @param owner it may change the limits of what it laid out, too
+ */
+export function userOf(
+  { name, role, key }: Pick<Token, 'name' | 'role' | 'key'>,
+  pool: string,
+  owner = false,
+) {
   const { publish, subscribe } = permissionsOf(role, name, pool)
   const update = [streamOf(pool), `OBJ_${bucketOf(pool)}`].map((stream) => `$JS.API.STREAM.UPDATE.${stream}`)
   return {

@@ -1,6 +1,6 @@
 /** A nats-server of one's own: found or installed, configured, started, watched; and who may use it. */
 export { reachable, type ServerFacts, serverFacts } from './admin.ts'
-export { createToken, endToken, type NewToken, openCluster, type Wanted } from './cluster.ts'
+export { createToken, endToken, foreignToken, type NewToken, openCluster, type Wanted } from './cluster.ts'
 export { watchExpiry } from './expiry.ts'
 export { type FoundServer, findServer } from './find.ts'
 export { defaultDataDir } from './home.ts'
@@ -16,4 +16,4 @@ export {
   type Settings,
   type Token,
 } from './state.ts'
-export { linkOf, linkTo, statusOf, type TokenStatus } from './tokens.ts'
+export { hostAndPort, linkOf, linkTo, statusOf, type TokenStatus } from './tokens.ts'

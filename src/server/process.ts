@@ -9,6 +9,7 @@ import { serverConfig } from './config.ts'
 import { findServer } from './find.ts'
 import { commandOf, endProcess } from './processes.ts'
 import { filesOf, mustReadState, writePrivately } from './state.ts'
+import { hostAndPort } from './tokens.ts'
 
 export type ServerEvent =
   /** It ended by itself; it is started again. */
@@ -153,7 +154,10 @@ function mustBeFree(host: string, port: number): Promise<void> {
             ? ['this computer has no such address', 'give one of its own, or 0.0.0.0 for all: --host']
             : [error.message, 'choose another --host or --port']
       reject(
-        new DicompError('DICOMP_E_UP', `Cannot listen at ${host}:${port}: ${what}`, { fix, cause: error }),
+        new DicompError('DICOMP_E_UP', `Cannot listen at ${hostAndPort(host, port)}: ${what}`, {
+          fix,
+          cause: error,
+        }),
       )
     })
     server.listen({ port, host, exclusive: true }, () => server.close(() => resolve()))

@@ -22,11 +22,7 @@ export function addToken(
   state: ClusterState,
   { name, role, expires, now = Date.now() }: { name: string; role: Role; expires?: number; now?: number },
 ): { token: Token; seed: string } {
-  if (!isToken(name)) {
-    throw new OptionError(
-      `Expected the name of a token to be up to 64 letters, digits, - and _, got ${JSON.stringify(name.slice(0, 80))}`,
-    )
-  }
+  checkName(name)
   if (name === state.own.name) {
     throw new DicompError('DICOMP_E_TOKEN', `"${name}" is the name of the cluster's own token`, {
       fix: 'take another name',
@@ -42,6 +38,14 @@ export function addToken(
   const token: Token = { name, role, key, created: now, ...(expires === undefined ? {} : { expires }) }
   state.tokens = [...state.tokens.filter((other) => other.name !== name), token]
   return { token, seed }
+}
+
+/** @throws OptionError a name that would mean something else in a subject */
+export function checkName(name: string): void {
+  if (isToken(name)) return
+  throw new OptionError(
+    `Expected the name of a token to be up to 64 letters, digits, - and _, got ${JSON.stringify(name.slice(0, 80))}`,
+  )
 }
 
 /**
@@ -85,7 +89,7 @@ export function linkOf(state: ClusterState, token: Token, seed: string): string 
 export function linkTo(state: ClusterState, token: Token, seed: string, host: string): Link {
   const { port, pool } = state.settings
   return {
-    servers: [`${host.includes(':') ? `[${host}]` : host}:${port}`],
+    servers: [hostAndPort(host, port)],
     pool,
     name: token.name,
     seed,
@@ -96,3 +100,7 @@ export function linkTo(state: ClusterState, token: Token, seed: string, host: st
     ...(token.expires === undefined ? {} : { expires: Math.floor(token.expires / 1000) }),
   }
 }
+
+/** An IPv6 address has colons of its own. */
+export const hostAndPort = (host: string, port: number): string =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -197,6 +197,29 @@ describe('dicomp up --engine: a nats-server that runs already', () => {
     }
   })
 
+  test('a token for it: with the printed user in its configuration, the link is let in', async () => {
+    const nats = await startNats()
+    try {
+      expect((await dicomp(['up', '--engine', nats.url, '--no-node'])).code).toBe(0)
+      const made = await dicomp(['token', 'new', 'ann', '--engine', nats.url, '--json'])
+      const { link, user } = JSON.parse(made.stdout) as { link: string; user: { permissions: object } }
+      expect(JSON.stringify(user)).not.toMatch(SEED)
+      const enter = () => openConnection(parseLink(link), { role: 'client', identity: newIdentity('ann') })
+      await nats.reload('authorization { user: other, password: other }')
+      await expect(enter()).rejects.toMatchObject({ code: 'DICOMP_E_ACCESS' })
+      await nats.reload(`authorization ${JSON.stringify({ users: [user] })}`)
+      const client = await enter()
+      const stream = await client.nc.request('$JS.API.STREAM.INFO.T_main')
+      expect(stream.json()).toMatchObject({ config: { name: 'T_main' } })
+      const objection = new Promise<Error>((resolve) => client.onError(resolve))
+      client.nc.publish('$JS.API.STREAM.DELETE.T_main')
+      expect((await objection).message).toMatch(/permissions violation/i)
+      await client.close()
+    } finally {
+      await nats.stop()
+    }
+  })
+
   test('nobody listens there', async () => {
     const { code, stderr } = await dicomp(['up', '--engine', `nats://127.0.0.1:${port}`, '--no-node'])
     expect(stderr).toMatch(/DICOMP_E_CONNECT: No nats-server answers at 127\.0\.0\.1:\d+/)
@@ -233,6 +256,8 @@ describe('dicomp token', () => {
     [['revoke'], 2, /needs the name/],
     [['list', 'ann'], 2, /takes no name/],
     [['list', '--role', 'node'], 2, /takes no --role/],
+    [['revoke', 'ann', '--engine', 'nats://a'], 2, /takes no --engine/],
+    [['new', 'a.b', '--engine', 'nats://a'], 2, /Expected the name of a token/],
     [['new', 'ann', '--role', 'king'], 2, /Allowed choices are client, node, viewer/],
     [['new', 'ann', '--expires', 'soon'], 2, /It must be a time like/],
     [['burn', 'ann'], 2, /Allowed choices are new, list, revoke/],
