@@ -2,6 +2,7 @@
 import { capture } from '../capture/capture.ts'
 import { Programs } from '../capture/program.ts'
 import type { Engine, NodeInfo } from '../engine/engine.ts'
+import type { DetachedInfo, DetachedJob } from './detached.ts'
 import {
   type AnyFunction,
   type Context,
@@ -55,6 +56,18 @@ export class Cluster {
   /** What tasks wait for and how long, for people; undefined when none has to. Only tasks of clusters say. */
   waiting(): string | undefined {
     return this.#engine.waiting?.()
+  }
+
+  /** The detached job with this id. Rejects with JobError when there is none (any more). */
+  async job<R = unknown>(id: string): Promise<DetachedJob<R>> {
+    const { findDetached } = await import('./detached.ts')
+    return (await findDetached(this.#engine, id)) as DetachedJob<R>
+  }
+
+  /** The detached jobs of the cluster, the latest last. */
+  async jobs(): Promise<DetachedInfo[]> {
+    const { listDetached } = await import('./detached.ts')
+    return listDetached(this.#engine)
   }
 
   /** Ends all slots (those of a cluster stop what they run for this program); work that is left fails with ClosedError. */

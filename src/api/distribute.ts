@@ -3,9 +3,11 @@ import type { Program, Programs } from '../capture/program.ts'
 import type { Engine } from '../engine/engine.ts'
 import { DicompError } from '../errors.ts'
 import { Calls } from './calls.ts'
+import type { DetachedJob } from './detached.ts'
 import type { Inputs, NumericArray } from './inputs.ts'
 import { type Item, Job, type JobParts, type Outcome } from './job.ts'
 import {
+  type DetachedOptions,
   flag,
   mergeOptions,
   type ResolvedOptions,
@@ -14,7 +16,7 @@ import {
   type TaskOptions,
   wholeNumber,
 } from './options.ts'
-import { show } from './quantities.ts'
+import { type Duration, show } from './quantities.ts'
 import { snapshot } from './snapshot.ts'
 import { streamItems } from './stream.ts'
 
@@ -79,6 +81,11 @@ export interface Distributed<A extends unknown[], R> {
     options?: StreamOptions,
   ): AsyncGenerator<Item<InputOf<A>, R>, void, undefined>
 
+  /**
+   * Stores a job in the cluster, where it goes on without this program; its id finds it again. Resolves when it is
+   * stored. Rejects with OptionError on this computer alone.
+   */
+  submit(inputs: Inputs<InputOf<A>>, options: DetachedOptions): Promise<DetachedJob<R>>
   /** Starts a job and returns its handle at once. Every task runs, whatever becomes of the others. */
   submit(inputs: Inputs<InputOf<A>>, options?: TaskOptions): Job<R>
 
@@ -157,8 +164,16 @@ export function createHandle<A extends unknown[], R>(
     new Job<R>(parts(more, true, map), inputs).results()
   const settled = async (inputs: unknown, more: TaskOptions = {}): Promise<Outcome<R>[]> =>
     new Job<R>(parts(more, false, settled), inputs).settled()
-  const submit = (inputs: unknown, more: TaskOptions = {}): Job<R> =>
-    new Job(parts(more, false, submit), inputs)
+  const submit = (
+    inputs: unknown,
+    more: TaskOptions & Partial<DetachedOptions> = {},
+  ): Job<R> | Promise<DetachedJob<R>> => {
+    const { detached = false, keep, ...rest } = more
+    flag('detached', detached)
+    if (detached) return submitLater(() => parts(rest, false, submit), inputs, keep)
+    if (keep !== undefined) mergeOptions({}, { keep } as TaskOptions)
+    return new Job(parts(rest, false, submit), inputs)
+  }
   const stream = (
     inputs: unknown,
     more: StreamOptions & { settled?: boolean } = {},
@@ -216,6 +231,19 @@ class CurrentCalls {
   end(): void {
     this.#calls?.end()
   }
+}
+
+/** What detached jobs need is loaded with the first of them. */
+async function submitLater<R>(
+  parts: () => JobParts,
+  inputs: unknown,
+  keep: Duration | undefined,
+): Promise<DetachedJob<R>> {
+  const ready = parts()
+  // It is awaited after the import.
+  if (ready.program instanceof Promise) ready.program.catch(() => {})
+  const { submitDetached } = await import('./detached.ts')
+  return submitDetached<R>(ready, inputs, keep)
 }
 
 async function* settledItems<I, R>(

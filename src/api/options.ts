@@ -66,6 +66,13 @@ export interface StreamOptions extends TaskOptions {
   bufferSize?: number
 }
 
+/** Options of `submit` for a job that goes on without this program. */
+export interface DetachedOptions extends TaskOptions {
+  detached: true
+  /** Its results wait for this long after its end. @default '7d' */
+  keep?: Duration
+}
+
 /** Options after the check. */
 export interface ResolvedOptions {
   name: string | undefined

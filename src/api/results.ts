@@ -12,7 +12,7 @@ interface Results {
 }
 
 /** What a delivery holds. What cannot be read has failed. */
-export function readResults(delivery: Delivery, program: Program): Results {
+export function readResults(delivery: Delivery, program: Pick<Program, 'entities'>): Results {
   const { payload, failed, count } = delivery
   if (payload.kind === 'f64') return { values: payload.values, failed }
   try {

@@ -1,5 +1,6 @@
 /** An engine that is still being opened: jobs may be submitted meanwhile, and begin when it is there. */
 import { ClosedError } from '../errors.ts'
+import type { Connection } from '../nats/connection.ts'
 import type { Engine, EngineJob, JobClient, NodeInfo, TaskSpec } from './engine.ts'
 
 /** What a stream reads ahead before anybody knows how many slots there are depends on this. */
@@ -39,6 +40,12 @@ export class DeferredEngine implements Engine {
 
   waiting(): string | undefined {
     return this.#engine ? this.#engine.waiting?.() : this.#why()
+  }
+
+  async connection(): Promise<Connection> {
+    await this.#opening
+    if (this.#engine?.connection) return this.#engine.connection()
+    throw this.#failure ?? new ClosedError()
   }
 
   submit(spec: TaskSpec, client: JobClient): EngineJob {

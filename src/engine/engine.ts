@@ -3,6 +3,7 @@
  * passes the same contract tests. Engines see indexes and bytes, never user values.
  */
 import type { Encoded } from '../codec/index.ts'
+import type { Connection } from '../nats/connection.ts'
 import type { Delivery, NestedSpec, Payload, SlotKind, SlotProgram } from '../slot/protocol.ts'
 
 export interface Engine {
@@ -15,6 +16,8 @@ export interface Engine {
   nodes?(): NodeInfo[]
   /** What tasks wait for, and how long; undefined when none has to. */
   waiting?(): string | undefined
+  /** To the server of its cluster, where it has one. */
+  connection?(): Promise<Connection>
   /** Ends all slots. Work that is left is lost with a ClosedError. */
   close(): Promise<void>
 }

@@ -105,7 +105,10 @@ export class NatsEngine implements Engine {
       job: (key) => this.#jobs.get(key),
       handle: (event) => void this.#handle(event),
       count: (job, change) => this.#count(job, change),
-      publish: (subject, bytes, reply) => this.#publish(subject, bytes, reply),
+      publish: (subject, bytes, reply) => {
+        this.#publish(subject, bytes, reply)
+        this.#mail.post()
+      },
     })
     this.#mail = new Mail(identity, (node, bytes) => {
       if (isIdentity(node)) this.#publish(subjects.node(node), bytes)
@@ -134,6 +137,11 @@ export class NatsEngine implements Engine {
   /** What tasks wait for, and how long; undefined when none has to. */
   waiting(): string | undefined {
     return this.#waiting.text(performance.now())
+  }
+
+  async connection(): Promise<Connection> {
+    if (this.#closed) throw this.#closed
+    return this.#connection
   }
 
   warm(): void {}
@@ -191,6 +199,7 @@ export class NatsEngine implements Engine {
       this.#forget(job)
       job.client.lost(0, Infinity, error)
     }
+    this.#mail.post()
     this.#say({ type: 'bye', client: this.#connection.identity })
     clearInterval(this.#keepAlive)
   }

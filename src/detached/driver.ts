@@ -1,0 +1,247 @@
+/**
+ * A driver: takes detached jobs from their queue and does for each what the user's process does for others. Any number
+ * of them may run, anywhere; a job whose driver dies is given to another one when its lease has run out.
+ */
+import type { Msg } from '@nats-io/transport-node'
+import { NatsEngine } from '../engine/nats/engine.ts'
+import { type Connection, openConnection } from '../nats/connection.ts'
+import { DRIVE, detached, streamOfKind } from '../nats/detached.ts'
+import { type Link, parseLink } from '../nats/link.ts'
+import { RENEW_MS } from '../nats/settings.ts'
+import { inboxOf, newIdentity } from '../nats/subjects.ts'
+import { Drive } from './drive.ts'
+import { isOver } from './record.ts'
+import { Store } from './store.ts'
+import { last } from './stream.ts'
+
+/** Jobs at the same time. */
+const MOST_JOBS = 100
+const PULL_MS = 20_000
+/** An answer that is this late does not come any more. */
+const LATE_MS = 2000
+const PAUSE_MS = 1000
+/** How often what users want is looked for, in case that word of it was lost. */
+const LOOK_MS = 5000
+const SWEEP_MS = 600_000
+const NS_PER_MS = 1e6
+
+export type DriverEvent =
+  | { type: 'took'; job: string }
+  | { type: 'ended'; job: string; how: 'over' | 'left' | 'stopped' }
+  | { type: 'removed'; job: string }
+  /** It goes on by itself. */
+  | { type: 'trouble'; error: Error; job?: string }
+
+export interface DriverOptions {
+  onEvent?: (event: DriverEvent) => void
+}
+
+interface Held {
+  drive: Drive
+  /** Where it is acknowledged. */
+  ack: string
+  /** It came once more: its lease had run out, or it was submitted again while its end was being stored. */
+  next: string
+  ended: Promise<void>
+}
+
+export class Driver {
+  readonly #connection: Connection
+  readonly #engine: NatsEngine
+  readonly #store: Store
+  readonly #onEvent: (event: DriverEvent) => void
+  readonly #held = new Map<string, Held>()
+  readonly #timers: NodeJS.Timeout[] = []
+  #programs = 0
+  #stopping = false
+  #wake: () => void = () => {}
+  #pulling: Promise<void>
+
+  /**
+   * Connects, and takes jobs until it is stopped.
+   * @throws LinkError, ConnectError
+   */
+  static async start(link: string | Link, options: DriverOptions = {}): Promise<Driver> {
+    const parsed = typeof link === 'string' ? parseLink(link) : link
+    const identity = newIdentity(parsed.name ?? parsed.user)
+    const connection = await openConnection(parsed, { role: 'client', identity })
+    try {
+      return new Driver(connection, await NatsEngine.open(parsed), options)
+    } catch (error) {
+      await connection.close()
+      throw error
+    }
+  }
+
+  private constructor(connection: Connection, engine: NatsEngine, { onEvent = () => {} }: DriverOptions) {
+    this.#connection = connection
+    this.#engine = engine
+    this.#store = new Store(connection)
+    this.#onEvent = onEvent
+    const wants = detached.want(connection.pool, '*')
+    connection.nc.subscribe(wants, {
+      callback: (_, message) => this.#look(message?.subject.split('.')[3]),
+    })
+    this.#every(RENEW_MS, () => {
+      for (const { ack, next } of this.#held.values())
+        for (const each of [ack, next]) this.#answer(each, '+WPI')
+    })
+    this.#every(LOOK_MS, () => {
+      for (const id of this.#held.keys()) this.#look(id)
+    })
+    this.#every(SWEEP_MS, () => this.#sweep())
+    connection.onStatus(() => this.#wake())
+    this.#pulling = this.#pull()
+    this.#sweep()
+  }
+
+  /** Jobs that it drives. */
+  get jobs(): string[] {
+    return [...this.#held.keys()]
+  }
+
+  /** Resolves when the server does not take it any more, with why; undefined when it was stopped. */
+  get closed(): Promise<Error | undefined> {
+    return this.#connection.closed
+  }
+
+  /** Gives its jobs to other drivers. What their tasks are doing now is done again. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    for (const timer of this.#timers) clearInterval(timer)
+    this.#wake()
+    for (const { drive } of this.#held.values()) drive.stop()
+    await Promise.all([...this.#held.values()].map(({ ended }) => ended))
+    await this.#pulling
+    await this.#engine.close()
+    await this.#connection.close()
+  }
+
+  // ---- jobs ---------------------------------------------------------------------------------------------
+
+  async #pull(): Promise<void> {
+    while (!this.#stopping && !this.#connection.nc.isClosed()) {
+      try {
+        await this.#connection.untilUp()
+        if (this.#held.size >= MOST_JOBS) await this.#pause(PAUSE_MS)
+        else {
+          const message = await this.#next()
+          if (message) this.#take(message)
+        }
+      } catch (error) {
+        if (this.#stopping || this.#connection.nc.isClosed()) return
+        this.#onEvent({ type: 'trouble', error: error as Error })
+        await this.#pause(PAUSE_MS)
+      }
+    }
+  }
+
+  /** The next job of the queue; undefined when none has come. */
+  #next(): Promise<Msg | undefined> {
+    const { nc, pool, identity } = this.#connection
+    const inbox = `${inboxOf(identity)}.drive`
+    return new Promise((resolve, reject) => {
+      const end = (message: Msg | undefined, error?: Error) => {
+        clearTimeout(timer)
+        this.#wake = () => {}
+        subscription.unsubscribe()
+        if (error) reject(error)
+        else resolve(message)
+      }
+      const subscription = nc.subscribe(inbox, {
+        callback: (error, message) => {
+          if (error) return end(undefined, error)
+          const code = message.headers?.code ?? 0
+          if (code === 0) end(message)
+          else if (code === 404 || code === 408 || code === 409) end(undefined)
+          else
+            end(
+              undefined,
+              new Error('the queue of detached jobs is not there; a node or `dicomp up` makes it'),
+            )
+        },
+      })
+      const timer = setTimeout(() => end(undefined), PULL_MS + LATE_MS)
+      this.#wake = () => end(undefined)
+      const body = JSON.stringify({ batch: 1, expires: PULL_MS * NS_PER_MS })
+      nc.publish(`$JS.API.CONSUMER.MSG.NEXT.${streamOfKind('Q', pool)}.${DRIVE}`, body, { reply: inbox })
+    })
+  }
+
+  #take({ subject, reply = '' }: Msg): void {
+    const id = subject.split('.')[3] ?? ''
+    const before = this.#held.get(id)
+    if (before) {
+      before.next = reply
+      return
+    }
+    const drive = new Drive(id, { store: this.#store, engine: this.#engine, program: ++this.#programs })
+    const held: Held = { drive, ack: reply, next: '', ended: Promise.resolve() }
+    this.#held.set(id, held)
+    this.#onEvent({ type: 'took', job: id })
+    held.ended = this.#drive(id, held)
+  }
+
+  async #drive(id: string, held: Held): Promise<void> {
+    try {
+      const how = await held.drive.run()
+      this.#onEvent({ type: 'ended', job: id, how })
+      this.#answer(held.ack, how === 'stopped' ? '-NAK' : '+ACK')
+    } catch (error) {
+      this.#onEvent({ type: 'trouble', error: error as Error, job: id })
+      if (!this.#stopping) await this.#pause(PAUSE_MS)
+      this.#answer(held.ack, '-NAK')
+    } finally {
+      this.#held.delete(id)
+      this.#answer(held.next, '-NAK')
+    }
+    await this.#connection.nc.flush().catch(() => {})
+  }
+
+  #answer(ack: string, text: string): void {
+    const { nc, up } = this.#connection
+    if (up && !nc.isClosed() && ack !== '') nc.publish(ack, text)
+  }
+
+  #look(id: string | undefined): void {
+    const held = this.#held.get(id ?? '')
+    held?.drive.look().catch((error) => this.#onEvent({ type: 'trouble', error, job: id ?? '' }))
+  }
+
+  // ---- at times -----------------------------------------------------------------------------------------
+
+  /** Removes what has waited long enough, and finds jobs that fell out of the queue. */
+  #sweep(): void {
+    this.#sweepNow().catch((error) => {
+      if (!this.#stopping) this.#onEvent({ type: 'trouble', error })
+    })
+  }
+
+  async #sweepNow(): Promise<void> {
+    const { pool } = this.#connection
+    for (const { id, state, status, record } of await this.#store.list()) {
+      if (this.#stopping) return
+      if (isOver(state)) {
+        if ((status?.endedAt ?? 0) + record.keepMs > Date.now()) continue
+        await this.#store.remove(id)
+        this.#onEvent({ type: 'removed', job: id })
+      } else if (!(await last(this.#connection, streamOfKind('Q', pool), detached.todo(pool, id)))) {
+        await this.#store.enqueue(id)
+      }
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      if (this.#stopping) {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  #every(ms: number, act: () => void): void {
+    this.#timers.push(setInterval(act, ms))
+  }
+}
