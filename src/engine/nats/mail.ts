@@ -1,8 +1,11 @@
-/** What is said to nodes: all that one node is to hear of one batch of its messages travels together. */
+/** What is said to nodes: all that one node is to hear at about the same time travels together. */
 import { type ToNode, writeMessage } from '../../nats/messages.ts'
 
 type Confirm = Extract<ToNode, { type: 'confirm' }>
 type Drop = Extract<ToNode, { type: 'drop' }>
+
+/** Confirmations may wait this long for company: nothing but memory of nodes depends on them. */
+const CONFIRM_MS = 2
 
 interface Bundle {
   got: Confirm['got']
@@ -15,6 +18,8 @@ export class Mail {
   readonly #client: string
   readonly #send: (node: string, bytes: Uint8Array) => void
   readonly #bundles = new Map<string, Bundle>()
+  #urgent = false
+  #timer: NodeJS.Timeout | undefined
 
   /** @param send publishes to a node */
   constructor(client: string, send: (node: string, bytes: Uint8Array) => void) {
@@ -25,31 +30,23 @@ export class Mail {
   /** A result or a loss has arrived. */
   confirm(node: string, job: number, chunk: number, seq: number): void {
     this.#bundle(node).got.push([job, chunk, seq])
+    this.#timer ??= setTimeout(() => this.post(), CONFIRM_MS)
   }
 
   drop(node: string, job: number, chunk: number): void {
-    this.#bundle(node).dropped.push([job, chunk])
+    this.#soon(node).dropped.push([job, chunk])
   }
 
   dropTasks(node: string, job: number, chunk: number, start: number, end: number): void {
-    this.#bundle(node).rest.push({ type: 'dropTasks', client: this.#client, job, chunk, start, end })
+    this.#soon(node).rest.push({ type: 'dropTasks', client: this.#client, job, chunk, start, end })
   }
 
   forget(node: string, job: number): void {
-    this.#bundle(node).rest.push({ type: 'forget', client: this.#client, job })
+    this.#soon(node).rest.push({ type: 'forget', client: this.#client, job })
   }
 
-  #bundle(node: string): Bundle {
-    let bundle = this.#bundles.get(node)
-    if (bundle) return bundle
-    // All messages that came with one packet are handled before this.
-    if (this.#bundles.size === 0) queueMicrotask(() => this.#post())
-    bundle = { got: [], dropped: [], rest: [] }
-    this.#bundles.set(node, bundle)
-    return bundle
-  }
-
-  #post(): void {
+  /** Says now what waits; it is cheap beside something else that is sent. */
+  post(): void {
     const client = this.#client
     for (const [node, { got, dropped, rest }] of this.#bundles) {
       if (got.length > 0) this.#send(node, writeMessage({ type: 'confirm', client, got }))
@@ -57,5 +54,21 @@ export class Mail {
       for (const message of rest) this.#send(node, writeMessage(message))
     }
     this.#bundles.clear()
+    this.#urgent = false
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** All that is decided in one go is said together. */
+  #soon(node: string): Bundle {
+    if (!this.#urgent) queueMicrotask(() => this.#urgent && this.post())
+    this.#urgent = true
+    return this.#bundle(node)
+  }
+
+  #bundle(node: string): Bundle {
+    let bundle = this.#bundles.get(node)
+    if (!bundle) this.#bundles.set(node, (bundle = { got: [], dropped: [], rest: [] }))
+    return bundle
   }
 }
