@@ -96,9 +96,21 @@ export class DetachedJob<R> {
   }
 
   /** Outcomes in the order in which they come; throws at the end if the job itself ended early. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<{ index: number } & Outcome<R>, void, undefined> {
+  [Symbol.asyncIterator](): AsyncGenerator<{ index: number } & Outcome<R>, void, undefined> {
+    return this.outcomes()
+  }
+
+  /**
+   * Outcomes in the order in which they come; throws at the end if the job itself ended early.
+   * @param options `wait`: also for those that are still to come. @default true
+   */
+  async *outcomes({
+    wait = true,
+  }: {
+    wait?: boolean
+  } = {}): AsyncGenerator<{ index: number } & Outcome<R>, void, undefined> {
     const reader = new OutcomeReader(this.#store, this.id)
-    for await (const lot of reader.read()) yield* this.#outcomes(lot)
+    for await (const lot of reader.read(wait)) yield* this.#outcomes(lot)
     const failure = reader.end && failureOf(reader.end)
     if (failure) throw failure
   }

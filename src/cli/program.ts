@@ -2,7 +2,21 @@ import { createRequire } from 'node:module'
 import { Argument, Command, Option } from 'commander'
 import { addEngine, addJoin, addToken, addUp } from './cluster-commands.ts'
 import { examples } from './examples.ts'
-import { addNode, addNodes } from './job-commands.ts'
+import {
+  addCancel,
+  addDrive,
+  addExplain,
+  addJob,
+  addJobs,
+  addLogs,
+  addNode,
+  addNodes,
+  addResults,
+  addRetry,
+  addRm,
+  addStatus,
+  addSubmit,
+} from './job-commands.ts'
 import { duration, environment, size, wholeNumber } from './values.ts'
 
 /** Ends a command: its promise gives the exit code. */
@@ -31,8 +45,19 @@ export function buildProgram(finish: Finish): Command {
   addJoin(program, finish)
   addToken(program, finish)
   addEngine(program, finish)
+  addStatus(program, finish)
   addNodes(program, finish)
   addNode(program, finish)
+  addSubmit(program, finish)
+  addJobs(program, finish)
+  addJob(program, finish)
+  addResults(program, finish)
+  addLogs(program, finish)
+  addCancel(program, finish)
+  addRetry(program, finish)
+  addRm(program, finish)
+  addExplain(program, finish)
+  addDrive(program, finish)
   addBench(program, finish)
   addDoctor(program, finish)
   addCompletion(program, finish)

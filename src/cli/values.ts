@@ -10,6 +10,12 @@ export function wholeNumber(least: number): (text: string) => number {
   }
 }
 
+export function number(text: string): number {
+  const value = Number(text)
+  if (text.trim() !== '' && Number.isFinite(value)) return value
+  throw new InvalidArgumentError('It must be a number.')
+}
+
 export function port(text: string): number {
   const value = wholeNumber(1)(text)
   if (value <= 65_535) return value

@@ -7,6 +7,7 @@ import type { Msg } from '@nats-io/transport-node'
 import { ConnectError } from '../errors.ts'
 import { API_ERROR } from '../nats/api.ts'
 import type { Connection } from '../nats/connection.ts'
+import { isDenied } from '../nats/failures.ts'
 import { inboxOf } from '../nats/subjects.ts'
 
 export interface Stored {
@@ -208,6 +209,7 @@ function batch(
     const end = (more: boolean | Error) => {
       clearTimeout(timer)
       stop()
+      stopErrors()
       subscription.unsubscribe()
       if (typeof more === 'boolean') resolve({ messages, more })
       else if (messages.length > 0) resolve({ messages, more: true })
@@ -227,9 +229,21 @@ function batch(
     })
     const timer = setTimeout(() => end(new Error('no answer')), REQUEST_MS)
     const stop = connection.onStatus(() => end(new Error('the connection was lost')))
+    const stopErrors = connection.onError((error) => {
+      if (isDenied(error)) end(denied(error))
+    })
     const body = { seq: from, next_by_subj: subject, batch: BATCH, max_bytes: BATCH_BYTES }
     nc.publish(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify(body), { reply: inbox })
   })
+}
+
+function denied(error: Error): ConnectError {
+  return new ConnectError(
+    'DICOMP_E_ACCESS',
+    `The server does not allow this: ${error.message}`,
+    'use a link of the role client: `dicomp token new --role client`',
+    error,
+  )
 }
 
 function stored({ data, headers }: Msg): Stored | undefined {
