@@ -4,8 +4,10 @@
  *
  * usage: node --import tsx test/chaos/client.ts <link> <folder of the run> <file of the plan> <file of the history>
  */
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Cluster } from '../../src/api/cluster.ts'
 import { NatsEngine } from '../../src/engine/nats/engine.ts'
 import { HistoryWriter } from './history.ts'
@@ -31,6 +33,17 @@ const outcomeOf = (settled: PromiseSettledResult<unknown>): Outcome => {
   return { error: { name, message } }
 }
 
+/** Another process submits the job, and dies. @returns its id */
+async function submitElsewhere(job: number): Promise<string> {
+  const program = fileURLToPath(new URL('submitter.ts', import.meta.url))
+  const args = ['--import', 'tsx', program, link, folder, planFile, String(job)]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  let id = ''
+  for await (const data of child.stdout) id += data
+  if (id === '') throw new Error('the job could not be submitted')
+  return id.trim()
+}
+
 async function run({ id: job, kind, tasks, via, at }: JobPlan): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, at))
   const controller = new AbortController()
@@ -53,6 +66,12 @@ async function run({ id: job, kind, tasks, via, at }: JobPlan): Promise<void> {
       case 'stream':
         for await (const item of fn.stream(inputs, { settled: true })) note(item.index, item)
         break
+      case 'detached': {
+        const found = await cluster.job(await submitElsewhere(job))
+        for await (const item of found) note(item.index, item)
+        await found.remove()
+        break
+      }
       case 'submit':
         for await (const item of fn.submit(inputs)) note(item.index, item)
         break

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Fault } from './plan.ts'
 import { slotsOf } from './processes.ts'
 import { Random } from './random.ts'
-import { hasEnded, type NodeProcess, until, type World } from './world.ts'
+import { hasEnded, until, type World } from './world.ts'
 
 export interface Victims {
   /** Does the work of the plan; only ever stopped and continued. */
@@ -37,9 +37,17 @@ export async function breakThings(
 async function cause(fault: Fault, world: World, { client, doomed }: Victims, random: Random): Promise<void> {
   switch (fault.type) {
     case 'killNode':
-      return replace(world, world.nodes[fault.node], 'SIGKILL', fault.back)
-    case 'drainNode':
-      return replace(world, world.nodes[fault.node], 'SIGTERM', fault.back)
+    case 'drainNode': {
+      const node = world.nodes[fault.node]
+      const how = fault.type === 'killNode' ? 'SIGKILL' : 'SIGTERM'
+      return node && replace(world, node, how, fault.back, () => world.startNode(node))
+    }
+    case 'killDriver': {
+      const driver = world.drivers[fault.driver]
+      return driver && replace(world, driver, 'SIGKILL', fault.back, () => world.startDriver(driver))
+    }
+    case 'stopDriver':
+      return stopped(world.drivers[fault.driver]?.child.pid, fault.ms)
     case 'stopNode':
       return stopped(world.nodes[fault.node]?.child.pid, fault.ms)
     case 'stopClient':
@@ -87,25 +95,26 @@ async function cause(fault: Fault, world: World, { client, doomed }: Victims, ra
 
 /** Down, or about to be: another fault would hit a process that is not there. */
 const serversBroken = new Set<object>()
-const nodesBroken = new Set<NodeProcess>()
+const replaced = new Set<object>()
 
 async function replace(
   world: World,
-  node: NodeProcess | undefined,
+  victim: { child: ChildProcess },
   how: 'SIGKILL' | 'SIGTERM',
   back: number,
+  restart: () => void,
 ): Promise<void> {
-  if (!node || nodesBroken.has(node)) return
-  nodesBroken.add(node)
-  const { child } = node
+  if (replaced.has(victim)) return
+  replaced.add(victim)
+  const { child } = victim
   child.kill(how)
   await until(() => hasEnded(child), DRAIN_MS).catch(() => {
-    world.log(`the node ${child.pid} does not end after ${how}`)
+    world.log(`the process ${child.pid} does not end after ${how}`)
     child.kill('SIGKILL')
   })
   await pause(back)
-  world.startNode(node)
-  nodesBroken.delete(node)
+  restart()
+  replaced.delete(victim)
 }
 
 async function stopped(pid: number | undefined, ms: number): Promise<void> {

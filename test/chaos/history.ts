@@ -1,6 +1,6 @@
 /**
  * What happened, as each side saw it: the client what it submitted and what came back, the slots what they executed.
- * One JSON text per line; kept when a run fails, so that its story can be read.
+ * One JSON text per line, with the time `at` which it was noted; kept when a run fails, so that its story can be read.
  */
 import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -52,7 +52,7 @@ export class HistoryWriter {
   }
 
   note(entry: Entry): void {
-    this.#lines.push(JSON.stringify(entry))
+    this.#lines.push(JSON.stringify({ ...entry, at: Date.now() }))
     if (this.#lines.length >= 500) this.flush()
   }
 

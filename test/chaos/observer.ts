@@ -1,5 +1,6 @@
 /** Sees a cluster from outside, past all proxies: what nodes say, and what is on the servers. */
 import { type Connection, openConnection } from '../../src/nats/connection.ts'
+import { KINDS, streamOfKind } from '../../src/nats/detached.ts'
 import { parseLink } from '../../src/nats/link.ts'
 import { type Heartbeat, readMessage } from '../../src/nats/messages.ts'
 import {
@@ -19,6 +20,8 @@ export interface Store {
   /** Blobs (with their pieces) and bytes in the object store. */
   objects: number
   objectBytes: number
+  /** Messages of detached jobs. */
+  detached: number
 }
 
 export class Observer {
@@ -56,11 +59,17 @@ export class Observer {
         this.#ask<{ num_ack_pending: number }>(`CONSUMER.INFO.${streamOf(pool)}.${consumerOf(level, ANY)}`),
       ),
     ])
+    const detached = await Promise.all(
+      KINDS.map((kind) =>
+        this.#ask<{ state: { messages: number } }>(`STREAM.INFO.${streamOfKind(kind, pool)}`),
+      ),
+    )
     return {
       queued: queue.state.messages,
       pending: consumers.reduce((sum, consumer) => sum + consumer.num_ack_pending, 0),
       objects: objects.state.messages,
       objectBytes: objects.state.bytes,
+      detached: detached.reduce((sum, stream) => sum + stream.state.messages, 0),
     }
   }
 

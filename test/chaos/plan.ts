@@ -6,8 +6,11 @@ import { LOST_AFTER_MS } from '../../src/nats/settings.ts'
 import { Random } from './random.ts'
 import type { Kind } from './work.ts'
 
-/** How the client submits: all lead to the same outcomes. */
-export type Via = 'settled' | 'stream' | 'submit' | 'calls'
+/**
+ * How the client submits: all lead to the same outcomes. `detached`: another process does, and dies; the client finds
+ * the job by its id.
+ */
+export type Via = 'settled' | 'stream' | 'submit' | 'calls' | 'detached'
 
 export interface JobPlan {
   id: number
@@ -29,6 +32,8 @@ export type Fault = { at: number } & (
   | { type: 'stopSlot'; node: number; ms: number }
   | { type: 'stopClient'; ms: number }
   | { type: 'killClient' }
+  | { type: 'killDriver'; driver: number; back: number }
+  | { type: 'stopDriver'; driver: number; ms: number }
   | { type: 'killServer'; server: number; signal: 'SIGKILL' | 'SIGTERM'; down: number }
   | { type: 'stopServer'; server: number; ms: number }
   | { type: 'cutLink'; who: Who; ms: number }
@@ -43,6 +48,8 @@ export interface Plan {
   servers: 1 | 3
   /** Slots of each node. */
   nodes: number[]
+  /** Drivers of detached jobs. */
+  drivers: number
   jobs: JobPlan[]
   faults: Fault[]
 }
@@ -54,6 +61,8 @@ export interface PlanOptions {
   faults?: Fault['type'][]
   /** @default 1, and 3 in every eighth run */
   servers?: 1 | 3
+  /** With detached jobs. @default in every third run */
+  detached?: boolean
 }
 
 /** Work is submitted during this time; faults happen in it. */
@@ -91,14 +100,20 @@ const ALL: Fault['type'][] = [
   'lossyLink',
 ]
 
+const OF_DRIVERS: Fault['type'][] = ['killDriver', 'stopDriver']
+
 export function planOf(seed: number, options: PlanOptions = {}): Plan {
   const random = new Random(seed)
   const drawn = random.chance(1 / 8) ? 3 : 1
   const servers = options.servers ?? drawn
+  const detached = random.chance(1 / 3)
+  const drivers = (options.detached ?? detached) ? 2 : 0
   const nodes = Array.from({ length: random.between(2, 3) }, () => random.between(1, 2))
   const jobs: JobPlan[] = []
   const add = (kind: Kind, tasks: number): void => {
-    const via: Via = kind === 'cancelled' ? 'submit' : random.pick(['settled', 'stream', 'submit', 'calls'])
+    const vias: Via[] = ['settled', 'stream', 'submit', 'calls']
+    const drawn = drivers > 0 && random.chance(0.3) ? 'detached' : random.pick(vias)
+    const via = kind === 'cancelled' ? 'submit' : drawn
     jobs.push({ id: jobs.length, kind, tasks, via, at: random.between(0, BUSY_MS) })
   }
   for (const [kind, share] of MANY) {
@@ -115,9 +130,10 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   // Those that were asked for happen, each at least once.
   const types = [...(options.faults ?? [])]
   const count = options.faults?.length === 0 ? 0 : random.between(2, 6)
-  while (types.length < count) types.push(random.pick(options.faults ?? ALL))
+  const possible = options.faults ?? (drivers > 0 ? [...ALL, ...OF_DRIVERS] : ALL)
+  while (types.length < count) types.push(random.pick(possible))
   const faults = types.map((type) => faultOf(type, random, nodes.length, servers))
-  return { seed, servers, nodes, jobs, faults: faults.sort((a, b) => a.at - b.at) }
+  return { seed, servers, nodes, drivers, jobs, faults: faults.sort((a, b) => a.at - b.at) }
 }
 
 function faultOf(type: Fault['type'], random: Random, nodes: number, servers: number): Fault {
@@ -134,6 +150,10 @@ function faultOf(type: Fault['type'], random: Random, nodes: number, servers: nu
     case 'stopNode':
     case 'stopSlot':
       return { at, type, node, ms }
+    case 'killDriver':
+      return { at, type, driver: random.between(0, 1), back: random.between(0, 1500) }
+    case 'stopDriver':
+      return { at, type, driver: random.between(0, 1), ms }
     case 'stopClient':
       return { at, type, ms }
     case 'killServer':
@@ -154,9 +174,9 @@ function faultOf(type: Fault['type'], random: Random, nodes: number, servers: nu
 }
 
 /** For people. */
-export function describePlan({ seed, servers, nodes, jobs, faults }: Plan): string {
+export function describePlan({ seed, servers, nodes, drivers, jobs, faults }: Plan): string {
   const tasks = jobs.reduce((sum, job) => sum + job.tasks, 0)
-  const head = `seed ${seed}: ${servers} server${servers > 1 ? 's' : ''}, nodes of ${nodes.join('+')} slots, ${tasks} tasks in ${jobs.length} jobs`
+  const head = `seed ${seed}: ${servers} server${servers > 1 ? 's' : ''}, nodes of ${nodes.join('+')} slots, ${drivers} drivers, ${tasks} tasks in ${jobs.length} jobs`
   return [head, ...faults.map(({ at, type, ...rest }) => `  ${at} ms ${type} ${JSON.stringify(rest)}`)].join(
     '\n',
   )

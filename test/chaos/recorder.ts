@@ -21,6 +21,11 @@ export class RecordingEngine implements Engine {
     this.#engine.warm(kind)
   }
 
+  async connection(): ReturnType<NonNullable<Engine['connection']>> {
+    if (!this.#engine.connection) throw new Error('not an engine of a cluster')
+    return this.#engine.connection()
+  }
+
   close(): Promise<void> {
     return this.#engine.close()
   }

@@ -33,6 +33,8 @@ const WORK_MS = 90_000
 /** Afterwards everything has to be at rest within this time. Longer than the queue's lease. */
 const REST_MS = 30_000
 const DRAIN_MS = 15_000
+/** The code of a job that stays in the object store, until it expires; arguments and results do not. */
+const CODE_BYTES = 20_000
 /** After this a program has noticed, and acted. */
 const GRACE_MS = 5000
 /** What the client that is killed works on: more than it can see the end of. */
@@ -48,6 +50,9 @@ export async function carryOut(plan: Plan, options: TrialOptions = {}): Promise<
     const killedAt = await work(plan, world, violations)
     const ms = Math.round(performance.now() - began)
     const store = await rest(world, killedAt === undefined ? REST_MS : ORPHAN_MS + REST_MS, violations)
+    if (store && killedAt === undefined && store.objectBytes > plan.jobs.length * CODE_BYTES) {
+      violations.push(`${store.objectBytes} bytes are left in the object store`)
+    }
     await leave(world, violations)
 
     const executions = readExecutions(join(world.folder, 'notes'))
@@ -116,6 +121,7 @@ async function rest(world: World, ms: number, violations: string[]): Promise<Sto
     if (!store) return 'the servers do not say what they store'
     if (store.queued > 0 || store.pending > 0)
       return `the queue has ${store.queued} chunks, ${store.pending} given out`
+    if (store.detached > 0) return `${store.detached} messages of detached jobs are left`
     const nodes = world.observer.nodes(2000)
     if (nodes.length < world.nodes.length) return `${nodes.length} of ${world.nodes.length} nodes are there`
     const busy = nodes.filter(({ free, slots, held }) => free < slots || held.length > 0)
@@ -138,8 +144,8 @@ async function rest(world: World, ms: number, violations: string[]): Promise<Sto
 
 /** Nodes leave when they are asked to; nothing stays behind. */
 async function leave(world: World, violations: string[]): Promise<void> {
-  for (const name of await world.drainNodes(DRAIN_MS))
-    violations.push(`the node ${name} did not leave when it was drained`)
+  for (const name of await world.dismiss(DRAIN_MS))
+    violations.push(`the ${name} did not leave when it was told to`)
   await world.stopServers()
   let left = processesOf(world.folder)
   try {

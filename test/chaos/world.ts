@@ -23,11 +23,17 @@ export interface NodeProcess {
   starts: number
 }
 
+export interface DriverProcess {
+  child: ChildProcess
+  starts: number
+}
+
 export class World {
   /** Everything of the run: history, notes, logs, the folders of the nodes. */
   readonly folder: string
   readonly servers: Nats[]
   readonly nodes: NodeProcess[] = []
+  readonly drivers: DriverProcess[] = []
   observer!: Observer
   clientProxy: FaultProxy | undefined
   readonly #random: Random
@@ -70,6 +76,11 @@ export class World {
       this.nodes.push(node)
       this.startNode(node)
     }
+    for (let number = 0; number < plan.drivers; number++) {
+      const driver = { starts: 0 } as DriverProcess
+      this.drivers.push(driver)
+      this.startDriver(driver)
+    }
     const slots = plan.nodes.reduce((sum, count) => sum + count, 0)
     await until(() => this.observer.nodes(3000).reduce((sum, node) => sum + node.slots, 0) >= slots, START_MS)
   }
@@ -78,6 +89,11 @@ export class World {
     const number = this.nodes.indexOf(node)
     const name = `n${number}-${node.starts++}`
     node.child = this.#spawn('node.ts', name, [this.#link(node.proxy), name, String(node.slots)])
+  }
+
+  startDriver(driver: DriverProcess): void {
+    const name = `d${this.drivers.indexOf(driver)}-${driver.starts++}`
+    driver.child = this.#spawn('driver.ts', name, [this.#link()])
   }
 
   /** @param plan file with its jobs @param folder where it writes its history */
@@ -104,22 +120,21 @@ export class World {
     return join(this.folder, `tmp-${name}`)
   }
 
-  /** Drains the nodes. @returns those that did not end by themselves */
-  async drainNodes(ms: number): Promise<string[]> {
+  /** Tells nodes and drivers to leave. @returns those that did not */
+  async dismiss(ms: number): Promise<string[]> {
     const late: string[] = []
-    await Promise.all(
-      this.nodes.map(async ({ child, starts }, number) => {
-        if (hasEnded(child)) return
-        child.kill('SIGTERM')
-        try {
-          await until(() => hasEnded(child), ms)
-          if (child.exitCode !== 0)
-            late.push(`n${number}-${starts - 1} (exit ${child.exitCode ?? child.signalCode})`)
-        } catch {
-          late.push(`n${number}-${starts - 1} (still there)`)
-        }
-      }),
-    )
+    const dismiss = async ({ child }: { child: ChildProcess }, name: string) => {
+      if (hasEnded(child)) return
+      child.kill('SIGTERM')
+      try {
+        await until(() => hasEnded(child), ms)
+        if (child.exitCode !== 0) late.push(`${name} (exit ${child.exitCode ?? child.signalCode})`)
+      } catch {
+        late.push(`${name} (still there)`)
+      }
+    }
+    await Promise.all(this.drivers.map((driver, number) => dismiss(driver, `driver ${number}`)))
+    await Promise.all(this.nodes.map((node, number) => dismiss(node, `node ${number}`)))
     return late
   }
 
