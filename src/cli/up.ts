@@ -1,6 +1,8 @@
+import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { resolve } from 'node:path'
 import { parseSize } from '../api/quantities.ts'
+import type { DriverEvent } from '../detached/driver.ts'
 import { OptionError } from '../errors.ts'
 import { openConnection } from '../nats/connection.ts'
 import { layOut } from '../nats/layout.ts'
@@ -47,13 +49,18 @@ export interface UpOptions {
 /** Stored values take this part of the limit of the disk; the rest is for what must not wait for their removal. */
 const VALUE_SHARE = 0.8
 
+/** With less there is no room for the queue, or for what is kept of jobs. */
+const LEAST_BYTES = 64e6
+
 /** Tells what happens: lines on stderr, or JSON lines on stdout. */
 type Tell = (event: { event: string } & Record<string, unknown>, line: string) => void
 
 /** What `up` has started, or found. */
 interface Cluster {
   /** Of this computer's node. */
-  link: Link
+  node: Link
+  /** Of what drives detached jobs; undefined where the link does not allow that. */
+  driver: Link | undefined
   /** For other computers, and for programs. Secret. */
   links: { join: string; client: string }
   /** The same in files, where there are any. */
@@ -71,6 +78,14 @@ export async function up(options: UpOptions): Promise<number> {
       `--pool must be up to 64 letters, digits, - and _, got ${JSON.stringify(options.pool)}`,
     )
   }
+  for (const name of ['host', 'advertise'] as const) {
+    const value = options[name]
+    if (value !== undefined && !isIP(value) && !/^[A-Za-z0-9._-]+$/.test(value)) {
+      throw new OptionError(
+        `--${name} must be an address or a name of a computer, got ${JSON.stringify(value)}`,
+      )
+    }
+  }
   const tell: Tell = options.json
     ? (event) => process.stdout.write(`${JSON.stringify(event)}\n`)
     : (_, line) => process.stderr.write(`${line}\n`)
@@ -81,13 +96,23 @@ export async function up(options: UpOptions): Promise<number> {
       options.engine === undefined
         ? await startCluster(options, tell, signals.first, undo)
         : await useCluster(options.engine)
-    const agent = options.node ? await startNode(cluster.link, options.slots, tell) : undefined
+    if (!options.node && options.engine !== undefined) {
+      report(cluster, undefined, options.json)
+      return EXIT.ok
+    }
+    const agent = options.node ? await startNode(cluster.node, options.slots, tell) : undefined
     if (agent) undo.push(() => agent.stop())
+    const stopDriver = cluster.driver && (await startDriver(cluster.driver, tell))
+    if (stopDriver) undo.push(stopDriver)
     report(cluster, agent, options.json)
-    if (!agent && options.engine !== undefined) return EXIT.ok
     await aborted(signals.first)
     tell({ event: 'ending' }, 'Ending; once more to end at once.')
-    if (agent) await Promise.race([agent.drain(), aborted(signals.second)])
+    const left = async () => {
+      // Before the node: what runs for its jobs is not waited for, it is done again.
+      await stopDriver?.()
+      await agent?.drain()
+    }
+    await Promise.race([left(), aborted(signals.second)])
     return signals.second.aborted ? exitCodeOf(signals.last ?? 'SIGINT') : EXIT.ok
   } catch (error) {
     if (signals.first.aborted) return exitCodeOf(signals.last ?? 'SIGINT')
@@ -112,10 +137,10 @@ async function startCluster(
     port: options.port,
     advertise: options.advertise ?? advertised(options.host),
     pool: options.pool,
-    ...(options.memoryLimit && { memoryLimit: parseSize(options.memoryLimit, '--memory-limit') }),
-    ...(options.diskLimit && { diskLimit: parseSize(options.diskLimit, '--disk-limit') }),
+    ...(options.memoryLimit && { memoryLimit: limit(options.memoryLimit, '--memory-limit') }),
+    ...(options.diskLimit && { diskLimit: limit(options.diskLimit, '--disk-limit') }),
   })
-  const link = linkTo(state, state.own, state.own.seed ?? '', reachable(options.host))
+  const link = linkTo(state, state.own.node, state.own.node.seed, reachable(options.host))
   const onEvent = (event: ServerEvent) => {
     if (event.type === 'died') {
       tell({ event: 'server-died', how: event.how }, `nats-server ended (${event.how}); starting it again`)
@@ -136,7 +161,8 @@ async function startCluster(
   const address = hostAndPort(options.host, options.port)
   const files = filesOf(dir)
   return {
-    link,
+    node: link,
+    driver: linkTo(state, state.own.driver, state.own.driver.seed, reachable(options.host)),
     links: { join: printedLink(state, 'node'), client: printedLink(state, 'client') },
     files: { join: files.link('node'), client: files.link('client') },
     loopback: isLoopback(state.settings.advertise),
@@ -151,13 +177,20 @@ async function startCluster(
   }
 }
 
+function limit(text: string, option: string): number {
+  const bytes = parseSize(text, option)
+  if (bytes >= LEAST_BYTES) return bytes
+  throw new OptionError(`${option} must be 64 MB or more, got ${text}`)
+}
+
 /** A nats-server that runs already, with its own credentials. */
 async function useCluster(engine: string): Promise<Cluster> {
   const link = parseLink(readLinkText(engine, 'dicomp up --engine'))
   await prepare(link)
   const text = formatLink(link)
   return {
-    link,
+    node: link,
+    driver: link.role === 'node' ? undefined : link,
     links: { join: text, client: text },
     files: undefined,
     loopback: link.servers.every((server) => isLoopback(hostPort(server).host)),
@@ -183,6 +216,25 @@ async function startNode(link: Link, slots: number | undefined, tell: Tell): Pro
     if (line) tell({ event: `node-${event.type}` }, line)
   }
   return Agent.start(link, { onEvent, ...(slots !== undefined && { slots }) })
+}
+
+/** @returns what ends it */
+async function startDriver(link: Link, tell: Tell): Promise<() => Promise<void>> {
+  const { Driver } = await import('../detached/driver.ts')
+  const onEvent = (event: DriverEvent) => {
+    if (event.type !== 'trouble') return
+    const of = event.job === undefined ? '' : ` of ${event.job}`
+    tell(
+      { event: 'driver-trouble', message: event.error.message },
+      `Detached jobs${of}: ${event.error.message}`,
+    )
+  }
+  const driver = await Driver.start(link, { onEvent })
+  let stopped: Promise<void> | undefined
+  return () => {
+    stopped ??= driver.stop()
+    return stopped
+  }
 }
 
 /** What is worth a line beside those about the server. */

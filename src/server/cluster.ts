@@ -12,6 +12,7 @@ import {
   filesOf,
   makePrivate,
   mustReadState,
+  type OwnToken,
   readState,
   type Settings,
   type Token,
@@ -22,8 +23,8 @@ import { addToken, checkName, linkOf, newKeyPair, revokeToken } from './tokens.t
 
 /** Tokens that every cluster has: what `dicomp up` prints, again each time. */
 const PRINTED: readonly Role[] = ['node', 'client']
-/** Of `dicomp up` itself. */
-const OWN = 'up'
+/** Names of those of `dicomp up` itself. */
+const OWN = { node: 'up', driver: 'up-driver' } as const
 
 /** Queues are short: clients send what the slots can take, and a little more. */
 const MEMORY_SHARE = 1 / 4
@@ -144,10 +145,17 @@ function newState(settings: Settings, pin: string): ClusterState {
     settings,
     pin,
     admin: newKeyPair(),
-    own: { name: OWN, role: 'node', created: Date.now(), ...newKeyPair() },
+    own: { node: ownToken(OWN.node, 'node'), driver: ownToken(OWN.driver, 'client') },
     tokens: [],
   }
 }
+
+const ownToken = (name: string, role: Role): OwnToken => ({
+  name,
+  role,
+  created: Date.now(),
+  ...newKeyPair(),
+})
 
 /** Links are files too, so that a secret need not be in a command line or a journal. */
 function renewPrinted(dir: string, state: ClusterState, role: Role): void {

@@ -61,7 +61,7 @@ export function serverConfig(state: ClusterState, dir: string, now = Date.now())
       [SYSTEM]: { users: [{ nkey: state.admin.key }] },
       [WORK]: {
         jetstream: 'enabled',
-        users: validTokens(state, now).map((token) => userOf(token, pool, token === state.own)),
+        users: validTokens(state, now).map((token) => userOf(token, pool, token === state.own.node)),
       },
     },
   }

@@ -34,6 +34,9 @@ export interface Token {
   seed?: string
 }
 
+/** Its secret is kept. */
+export type OwnToken = Token & KeyPair
+
 export interface KeyPair {
   key: string
   seed: string
@@ -48,8 +51,8 @@ export interface ClusterState {
   pin: string
   /** Reloads the server and asks how it is; sees no data. */
   admin: KeyPair
-  /** Of `dicomp up` itself and its node. Not listed, not revocable. */
-  own: Token
+  /** Of `dicomp up` itself: its node, and its driver of detached jobs. Not listed, not revocable. */
+  own: { node: OwnToken; driver: OwnToken }
   tokens: Token[]
 }
 
@@ -170,7 +173,8 @@ function isWhole(state: Partial<ClusterState> | null): state is ClusterState {
     typeof state.pin === 'string' &&
     typeof state.settings?.port === 'number' &&
     typeof state.admin?.seed === 'string' &&
-    typeof state.own?.seed === 'string' &&
+    typeof state.own?.node?.seed === 'string' &&
+    typeof state.own.driver?.seed === 'string' &&
     Array.isArray(state.tokens) &&
     state.tokens.every((token) => typeof token?.name === 'string' && typeof token.key === 'string')
   )

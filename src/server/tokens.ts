@@ -23,8 +23,8 @@ export function addToken(
   { name, role, expires, now = Date.now() }: { name: string; role: Role; expires?: number; now?: number },
 ): { token: Token; seed: string } {
   checkName(name)
-  if (name === state.own.name) {
-    throw new DicompError('DICOMP_E_TOKEN', `"${name}" is the name of the cluster's own token`, {
+  if (Object.values(state.own).some((own) => own.name === name)) {
+    throw new DicompError('DICOMP_E_TOKEN', `"${name}" is the name of a token of the cluster itself`, {
       fix: 'take another name',
     })
   }
@@ -73,7 +73,7 @@ export function statusOf(token: Token, now = Date.now()): TokenStatus {
 
 /** Those that the server lets in. */
 export function validTokens(state: ClusterState, now = Date.now()): Token[] {
-  return [state.own, ...state.tokens].filter((token) => statusOf(token, now) === 'valid')
+  return [...Object.values(state.own), ...state.tokens].filter((token) => statusOf(token, now) === 'valid')
 }
 
 /** When the next token ends by itself, milliseconds since 1970. */

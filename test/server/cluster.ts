@@ -54,7 +54,7 @@ export async function startCluster(): Promise<TestCluster> {
   const state = await openCluster(dir, await wanted())
   const server = await startServer(dir)
   cleanups.push(() => server.stop())
-  const own = await open(linkTo(state, state.own, state.own.seed ?? '', '127.0.0.1'), 'node')
+  const own = await open(linkTo(state, state.own.node, state.own.node.seed, '127.0.0.1'), 'node')
   await layOut(own, { maxBytes: 32 * MEGABYTE })
   return {
     dir,

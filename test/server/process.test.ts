@@ -21,9 +21,9 @@ async function cluster(): Promise<{ dir: string; state: ClusterState }> {
   return { dir, state: await openCluster(dir, await wanted()) }
 }
 
-const own = (state: ClusterState) => linkTo(state, state.own, state.own.seed ?? '', '127.0.0.1')
+const own = (state: ClusterState) => linkTo(state, state.own.node, state.own.node.seed, '127.0.0.1')
 const secrets = (state: ClusterState) => [
-  ...[state.admin, state.own, ...state.tokens].flatMap(({ seed }) => seed ?? []),
+  ...[state.admin, ...Object.values(state.own), ...state.tokens].flatMap(({ seed }) => seed ?? []),
 ]
 
 test('a server that dies is started again; its clients come back by themselves', async () => {
@@ -82,7 +82,7 @@ test('it tells how it is, to its owner only', async () => {
     const facts = await serverFacts(dir, state)
     expect(facts).toMatchObject({ version: server.version, connections: 1, stored: 0 })
     expect(facts?.memory).toBeGreaterThan(1e6)
-    const stranger = { ...state, admin: { key: '', seed: state.own.seed ?? '' } }
+    const stranger = { ...state, admin: state.own.node }
     await expect(serverFacts(dir, stranger)).rejects.toMatchObject({ code: 'DICOMP_E_UP' })
   } finally {
     await server.stop()
@@ -98,7 +98,7 @@ describe('what is on the disk', () => {
       await open(parseLink(link))
       await endToken(dir, 'ann')
       const all = [...secrets(state), parseLink(link).seed ?? '']
-      expect(all).toHaveLength(5) // admin, own, node, client, ann
+      expect(all).toHaveLength(6) // admin, two own, node, client, ann
       const files = filesOf(dir)
       for (const file of [files.config, files.log]) {
         const text = readFileSync(file, 'utf8')

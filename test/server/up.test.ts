@@ -158,6 +158,9 @@ describe('dicomp up', () => {
     [['--port', '0'], /--port.*whole number from 1/],
     [['--port', '65536'], /1 to 65535/],
     [['--pool', 'a.b'], /--pool must be up to 64 letters/],
+    [['--host', '10.0.0.5:4222'], /--host must be an address or a name/],
+    [['--advertise', 'a b'], /--advertise must be an address or a name/],
+    [['--memory-limit', '2MB'], /--memory-limit must be 64 MB or more/],
     [['--disk-limit', 'much'], /size like 500MB/],
     [['--slots', '0'], /whole number from 1/],
   ])('%j is refused', async (options, message) => {
