@@ -25,6 +25,8 @@ interface Meta {
   upload: string
   size: number
   pieces: number
+  /** Somebody found that the pieces are not what they should be. */
+  bad: boolean
   /** Sequence number in the stream. */
   sequence: number
   /** When it was put, by the server's clock. */
@@ -34,9 +36,14 @@ interface Meta {
 const STALL_MS = 15_000
 /** Pieces on their way to the server at the same time: enough for 100 MB/s over 50 ms. */
 const WINDOW = 8
-/** After a lost connection, a server that starts, another upload of the same bytes. */
-const ATTEMPTS = 4
+/** How long it is tried again while there is a connection: a server that has just started needs a moment. */
+const PATIENCE_MS = 1000
+/** A leader that was killed is replaced after 4 to 8 seconds. */
+const CLUSTER_PATIENCE_MS = 15_000
 const PAUSE_MS = 250
+/** Servers of a cluster are milliseconds behind each other, seconds while they elect a leader. */
+const LAG_TRIES = 12
+const LAG_MS = 100
 /** Hashing stops the rest of the program for a millisecond per MB or so. */
 const HASH_STEP = 4 << 20
 const FULL: readonly number[] = [
@@ -116,15 +123,17 @@ export class Blobs {
 
   async #put(hash: string, bytes: Uint8Array): Promise<void> {
     const there = await this.#meta(hash)
-    if (there?.size === bytes.length && Date.now() - there.time < BLOB_TTL_MS / 2) return
+    const fits = there?.size === bytes.length && !there.bad
+    if (fits && Date.now() - there.time < BLOB_TTL_MS / 2) return
     const upload = randomBytes(12).toString('hex')
     try {
       await this.#upload(upload, bytes)
-      await this.#publishMeta(hash, upload, bytes.length, there?.sequence ?? 0)
+      await this.#publishMeta(hash, { upload, size: bytes.length, bad: false }, there?.sequence ?? 0)
     } catch (error) {
       this.#discard(upload)
       // Somebody else put the same bytes meanwhile.
-      if (error instanceof PutError && error.code === API_ERROR.wrongLastSequence) return
+      if (error instanceof PutError && error.code === API_ERROR.wrongLastSequence)
+        return this.#put(hash, bytes)
       throw error
     }
     if (there) this.#discard(there.upload)
@@ -151,7 +160,12 @@ export class Blobs {
     if (failure !== undefined) throw failure
   }
 
-  #publishMeta(hash: string, upload: string, size: number, lastSequence: number): Promise<void> {
+  /** @throws PutError with `wrongLastSequence` when it is not the next after `lastSequence` */
+  #publishMeta(
+    hash: string,
+    { upload, size, bad }: Pick<Meta, 'upload' | 'size' | 'bad'>,
+    lastSequence: number,
+  ): Promise<void> {
     const pieceBytes = this.#pieceBytes()
     const meta = {
       name: hash,
@@ -161,7 +175,7 @@ export class Blobs {
       chunks: Math.ceil(size / pieceBytes),
       digest: `SHA-256=${padded(Buffer.from(hash, 'hex'))}`,
       mtime: new Date().toISOString(),
-      deleted: false,
+      deleted: bad,
       options: { max_chunk_size: pieceBytes },
     }
     return this.#publish(this.#metaSubject(hash), Buffer.from(JSON.stringify(meta)), {
@@ -184,21 +198,44 @@ export class Blobs {
   }
 
   async #get(ref: BlobRef): Promise<Uint8Array> {
-    for (let upload = ''; ; ) {
+    // In a cluster another server may answer than the one that has confirmed the put, and be a moment behind.
+    const tries = this.#isCluster() ? LAG_TRIES : 2
+    for (let attempt = 1; ; attempt++) {
       const meta = await this.#meta(ref.hash)
-      // The same upload as before, whose pieces were missing.
-      if (meta === undefined || meta.upload === upload) throw missing(ref)
-      if (meta.size !== ref.size) throw damaged(ref)
-      upload = meta.upload
-      const hash = createHash('sha256')
-      try {
-        const bytes = await this.#reader.read(this.#piecesSubject(upload), meta, hash)
-        if (hash.digest('hex') !== ref.hash) throw damaged(ref)
-        return bytes
-      } catch (error) {
-        if (!(error instanceof MissingPieces)) throw error
+      if (meta && meta.size !== ref.size) throw damaged(ref)
+      const bytes = meta && !meta.bad ? await this.#read(ref.hash, meta) : undefined
+      if (bytes) return bytes
+      if (attempt >= tries) {
+        if (meta && !meta.bad) await this.#markBad(ref.hash, meta)
+        throw missing(ref)
       }
+      if (attempt > 1) await new Promise((resolve) => setTimeout(resolve, LAG_MS))
     }
+  }
+
+  /**
+   * @returns undefined when pieces are missing
+   * @throws BlobError when they are others
+   */
+  async #read(name: string, meta: Meta): Promise<Uint8Array | undefined> {
+    const hash = createHash('sha256')
+    try {
+      const bytes = await this.#reader.read(this.#piecesSubject(meta.upload), meta, hash)
+      if (hash.digest('hex') === name) return bytes
+    } catch (error) {
+      if (error instanceof MissingPieces) return undefined
+      throw error
+    }
+    await this.#markBad(name, meta)
+    throw damaged({ hash: name })
+  }
+
+  /** Who puts the bytes again would find them there otherwise. */
+  async #markBad(hash: string, meta: Meta): Promise<void> {
+    await this.#publishMeta(hash, { ...meta, bad: true }, meta.sequence).catch((error) => {
+      // Somebody else was quicker to mark or to replace it.
+      if (!(error instanceof PutError)) throw error
+    })
   }
 
   async #meta(hash: string): Promise<Meta | undefined> {
@@ -209,19 +246,22 @@ export class Blobs {
     )
     if (reply.headers === undefined || reply.headers.code >= 400) return undefined
     const { nuid, size, chunks, deleted } = parse(reply.data)
-    if (deleted === true || typeof nuid !== 'string' || !/^\w+$/.test(nuid)) return undefined
+    if (typeof nuid !== 'string' || !/^\w+$/.test(nuid)) return undefined
     if (!Number.isSafeInteger(size) || !Number.isSafeInteger(chunks)) return undefined
     return {
       upload: nuid,
       size: size as number,
       pieces: chunks as number,
+      bad: deleted === true,
       sequence: Number(reply.headers.get('Nats-Sequence')),
       time: Date.parse(reply.headers.get('Nats-Time-Stamp')) || 0,
     }
   }
 
-  /** Repeats what failed because the connection did. */
+  /** Repeats what failed because the connection did, or a server of the cluster. */
   async #retried<T>(hash: string, work: () => Promise<T>): Promise<T> {
+    const patience = this.#isCluster() ? CLUSTER_PATIENCE_MS : PATIENCE_MS
+    let deadline = performance.now() + patience
     for (let attempt = 1; ; attempt++) {
       await this.#connection.untilUp()
       try {
@@ -229,8 +269,9 @@ export class Blobs {
       } catch (error) {
         if (error instanceof BlobError || error instanceof ConnectError) throw error
         if (error instanceof PutError) throw refused(error)
-        const wasUp = this.#connection.up
-        if (this.#connection.nc.isClosed() || (wasUp && attempt >= ATTEMPTS)) {
+        const { up, nc } = this.#connection
+        // Twice at least: a program that computed for long finds its timers due before it reads the answers.
+        if (nc.isClosed() || (up && attempt > 1 && performance.now() > deadline)) {
           const { message } = error as Error
           throw new BlobError(`The object store does not do its part for ${hash.slice(0, 12)}…: ${message}`, {
             fix: isNoResponders(error)
@@ -239,7 +280,7 @@ export class Blobs {
             cause: error,
           })
         }
-        if (!wasUp) attempt = 0
+        if (!up) deadline = performance.now() + patience
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
       }
     }
@@ -252,6 +293,10 @@ export class Blobs {
 
   async #purge(filter: string): Promise<void> {
     await request(this.#connection, `STREAM.PURGE.${this.#stream}`, { filter })
+  }
+
+  #isCluster(): boolean {
+    return this.#connection.nc.info?.cluster !== undefined
   }
 
   #pieceBytes(): number {
@@ -308,7 +353,7 @@ function missing({ hash, size }: BlobRef): BlobError {
   )
 }
 
-function damaged({ hash }: BlobRef): BlobError {
+function damaged({ hash }: Pick<BlobRef, 'hash'>): BlobError {
   return new BlobError(
     `What the object store has as ${hash.slice(0, 12)}… is something else: it is damaged`,
     {

@@ -79,8 +79,13 @@ test('bytes that are not what their name says are not returned', async () => {
   await request(connection, 'STREAM.PURGE.OBJ_dicomp_main', { filter: pieces })
   bytes[4999] = (bytes[4999] ?? 0) ^ 1
   await connection.nc.request(pieces, bytes)
-  await expect(blobs.get(ref)).rejects.toThrow('damaged')
   await expect(blobs.get({ ...ref, size: 4999 })).rejects.toThrow('damaged')
+  await expect(blobs.get(ref)).rejects.toThrow('damaged')
+  // It is known now, and who puts them again repairs it.
+  await expect(blobs.get(ref)).rejects.toThrow('does not have')
+  bytes[4999] = (bytes[4999] ?? 0) ^ 1
+  await blobs.put(bytes)
+  expect(Buffer.compare(await new Blobs(other).get(ref), bytes)).toBe(0)
 })
 
 test('pieces that were removed, before or while they are read: an error, not a wait', async () => {
@@ -98,6 +103,8 @@ test('pieces that were removed, before or while they are read: an error, not a w
   // All of it may have been on its way already.
   expect([0, 'DICOMP_E_BLOB']).toContain(outcome)
   await expect(blobs.get(ref)).rejects.toMatchObject({ code: 'DICOMP_E_BLOB' })
+  await Promise.all([blobs.put(bytes), new Blobs(other).put(bytes)])
+  expect(Buffer.compare(await blobs.get(ref), bytes)).toBe(0)
 })
 
 test('what was removed can be put again', async () => {

@@ -130,7 +130,7 @@ describe('what is refused', () => {
           expect(error).toBeInstanceOf(LinkError)
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: 300 },
     )
   })
 })

@@ -8,6 +8,7 @@ import { newIdentity } from '../../src/nats/subjects.ts'
 const link = parseLink(process.env.LINK ?? '')
 const connection = await openConnection(link, { role: 'client', identity: newIdentity(link.name) })
 await layOut(connection)
-const ref = await new Blobs(connection).put(new Uint8Array(3_000_000).fill(3))
+// Every piece is another.
+const ref = await new Blobs(connection).put(new Uint8Array(20_000_000).map((_, i) => i >> 16))
 console.log((await new Blobs(connection).get(ref)).length)
 connection.unref()
