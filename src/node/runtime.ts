@@ -1,6 +1,5 @@
 /** The runtime of a node's slots, when it is another one than the agent's own. */
 import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { OptionError } from '../errors.ts'
 
 export interface Runtime {
@@ -23,8 +22,7 @@ export async function findRuntime(wanted: string | undefined): Promise<Runtime> 
   if (wanted === undefined) return { command: undefined, label: `node ${process.versions.node}` }
   let said: string
   try {
-    const run = promisify(execFile)(wanted, ['--version'], { timeout: VERSION_MS })
-    said = (await run).stdout
+    said = await versionOf(wanted)
   } catch (error) {
     throw new OptionError(
       `--runtime ${wanted} cannot be started: ${(error as Error).message.split('\n')[0]}`,
@@ -45,4 +43,12 @@ export async function findRuntime(wanted: string | undefined): Promise<Runtime> 
     )
   }
   return { command: wanted, label: `${name} ${version}` }
+}
+
+function versionOf(command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(command, ['--version'], { timeout: VERSION_MS }, (error, stdout) =>
+      error ? reject(error) : resolve(stdout),
+    )
+  })
 }

@@ -11,8 +11,10 @@ import { setUp, WAITS } from './setup.ts'
 const setup = setUp()
 
 const joins = (...options: string[]): Running => start(['join', setup.nats.url, ...options])
-const joined = ({ output }: Running): Promise<void> =>
-  until(() => /Joined|"joined"/.test(output.stderr + output.stdout))
+const joined = async ({ output, child }: Running): Promise<void> => {
+  await until(() => child.exitCode !== null || /Joined|"joined"/.test(output.stderr + output.stdout))
+  expect(child.exitCode, output.stderr).toBeNull()
+}
 const begun = (file: string): number =>
   existsSync(`${file}.begun`) ? readFileSync(`${file}.begun`, 'utf8').trim().split('\n').length : 0
 
@@ -96,10 +98,10 @@ describe('dicomp join', () => {
     expect((await Promise.all(ways.map(({ ended }) => ended))).map(({ code }) => code)).toEqual([0, 0, 0])
   })
 
-  it.each(['node24', 'bun', 'deno'] as const)('runs tasks on %s', async (name) => {
+  it.for(['node24', 'bun', 'deno'] as const)('runs tasks on %s', async (name, { skip }) => {
     const { client } = setup
     const command = await runtime(name)
-    if (!command) return
+    if (!command) return skip(`${name} cannot be installed here`)
     const node = joins('--runtime', command)
     await joined(node)
     const body = 'return globalThis.Bun ? "bun" : globalThis.Deno ? "deno" : process.version'
