@@ -17,8 +17,6 @@ process.on('SIGTERM', () => {
 // The server may be away when it starts, as with a service that is started again and again.
 while (!driver && !leaving) {
   try {
-    const onEvent = (event: object): void =>
-      say({ ...event, error: String((event as { error?: Error }).error) })
     driver = await Driver.start(link, {
       onEvent: (event) => say(event.type === 'trouble' ? { ...event, error: String(event.error) } : event),
     })
