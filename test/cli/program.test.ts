@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { completionScript } from '../../src/cli/completion.ts'
 import { buildProgram } from '../../src/cli/program.ts'
 import { describeError } from '../../src/cli/report-error.ts'
-import { duration, environment, size, wholeNumber } from '../../src/cli/values.ts'
+import { duration, environment, lifetime, port, size, wholeNumber } from '../../src/cli/values.ts'
 import { DicompError } from '../../src/errors.ts'
 
 const program = buildProgram(async () => {})
@@ -94,6 +94,11 @@ test('values of options', () => {
     expect(() => duration(bad)).toThrow(/duration like 30s/)
   expect([size('2GB'), size('1.5GiB')]).toEqual(['2GB', '1.5GiB'])
   for (const bad of ['', '5', '0GB', '-1GB', 'big']) expect(() => size(bad)).toThrow(/size like 500MB/)
+  expect([lifetime('30m'), lifetime('7d'), lifetime('52w')]).toEqual([1.8e6, 6.048e8, 3.14496e10])
+  for (const bad of ['', '7', '0d', '-1d', '1.5d', '7 d', 'soon', '9999999999w'])
+    expect(() => lifetime(bad)).toThrow(/time like 30m/)
+  expect([port('1'), port('65535')]).toEqual([1, 65_535])
+  for (const bad of ['0', '65536', '4222a']) expect(() => port(bad)).toThrow(/It must be a/)
   expect(wholeNumber(1)('8')).toBe(8)
   for (const bad of ['0', '-1', '1.5', 'x', '', '1e3'])
     expect(() => wholeNumber(1)(bad)).toThrow(/whole number from 1 up/)
