@@ -61,6 +61,15 @@ export class Backlog {
     return taken
   }
 
+  /** Whether any of these tasks is here. */
+  touches(start: number, end: number): boolean {
+    for (let at = this.#head; at < this.#spans.length; at++) {
+      const span = this.#spans[at] as Span
+      if (span.start < end && start < span.end) return true
+    }
+    return false
+  }
+
   /**
    * Removes those of the tasks `start` to `end` that are here and not newer than `chunk`.
    * @returns the spans that were removed

@@ -95,6 +95,16 @@ export class Ledger {
     return known?.node === node && known.open.some(([start, end]) => start <= index && index < end)
   }
 
+  /** Whether any of these tasks has no result. */
+  isOpen(id: number, start: number, count: number): boolean {
+    const job = this.#jobs.get(id)
+    if (!job) return false
+    const end = start + count
+    if (job.backlog.touches(start, end)) return true
+    for (const { open } of job.chunks) if (open.some(([from, to]) => from < end && start < to)) return true
+    return false
+  }
+
   /** What waits for nodes, by need: for people. */
   outlook(): Map<string, { waiting: number; held: number; refused: boolean }> {
     const needs = new Map<string, { waiting: number; held: number; refused: boolean }>()

@@ -1,5 +1,5 @@
-import { type Cluster, connect, EncodeError, TaskTimeoutError, task } from 'dicomp'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Cluster, connect, EncodeError, TaskTimeoutError, task } from '../../src/index.ts'
 import { type Computers, startComputers } from './computers.ts'
 
 let computers: Computers
@@ -180,5 +180,41 @@ describe('links', () => {
     })
     const node = `dicomp://node:secret@127.0.0.1:${computers.nats.port}/main?role=node`
     await expect(connect(node)).rejects.toMatchObject({ code: 'DICOMP_E_LINK' })
+  })
+})
+
+describe('a cluster of several programs', () => {
+  it('runs a small job beside a huge one of somebody else', async () => {
+    const other = await connect(computers.link)
+    const nap = async (n: number): Promise<number> => {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      return n
+    }
+    const huge = cluster.distribute(nap).submit(range(20_000))
+    while (huge.progress.done < 50) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(await other.distribute(nap).map(range(40))).toEqual(range(40))
+    expect(huge.progress.done).toBeLessThan(10_000)
+    huge.cancel()
+    await huge.done
+    await other.close()
+  })
+
+  it('sends equal values once, and leaves nothing in the object store', async () => {
+    const { connect: dial } = await import('@nats-io/transport-node')
+    const nc = await dial({ servers: computers.nats.url })
+    const stored = async (): Promise<number> => {
+      const reply = await nc.request('$JS.API.STREAM.INFO.OBJ_dicomp_main')
+      return reply.json<{ state: { bytes: number } }>().state.bytes
+    }
+    const before = await stored()
+    const other = await connect(computers.link)
+    const same = new Float64Array(100_000).fill(1)
+    const spread = other.distribute((values: Float64Array) => values.map((v) => v + Math.random()))
+    const results = await spread.map(Array.from({ length: 12 }, () => same))
+    for (const result of results) expect(result[99_999]).toBeGreaterThanOrEqual(1)
+    await other.close()
+    // The code of functions stays, for the next program that has it.
+    expect((await stored()) - before).toBeLessThan(100_000)
+    await nc.close()
   })
 })

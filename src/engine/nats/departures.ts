@@ -5,6 +5,7 @@ import type { Connection } from '../../nats/connection.ts'
 import type { BlobRef } from '../../nats/messages.ts'
 import { inboxOf, levelOf, subjects } from '../../nats/subjects.ts'
 import type { RemoteJob } from './job.ts'
+import type { Litter } from './litter.ts'
 import type { Parcel, Parcels } from './parcels.ts'
 
 /** When something could not be stored, it is tried again after this long. */
@@ -14,6 +15,7 @@ const AGAIN_MS = 1000
 export interface DepartureHost {
   connection: Connection
   parcels: Parcels
+  litter: Litter
   /** A job that is not over. */
   job(key: number): RemoteJob | undefined
   handle(event: LedgerEvent): void
@@ -42,7 +44,7 @@ export class Departures {
   /** The chunk is over: nothing of it is needed any more. */
   closed({ id }: LedgerChunk): void {
     const blob = this.#payloads.get(id)
-    if (blob) this.#host.parcels.release(blob)
+    if (blob) this.#host.litter.release(blob)
     this.#payloads.delete(id)
     this.#messages.delete(id)
   }
@@ -103,7 +105,7 @@ export class Departures {
 
   #sent(chunk: LedgerChunk, { message, bytes, blob }: Parcel): void {
     if (chunk.state !== 'preparing') {
-      if (blob) this.#host.parcels.release(blob)
+      if (blob) this.#host.litter.release(blob)
       return
     }
     this.trouble = undefined

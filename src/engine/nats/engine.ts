@@ -27,6 +27,7 @@ import { payloadBytes } from '../../slot/wire.ts'
 import type { Engine, EngineJob, JobClient, NodeInfo, TaskSpec } from '../engine.ts'
 import { Departures } from './departures.ts'
 import { newJob, type RemoteJob } from './job.ts'
+import { Litter } from './litter.ts'
 import { Mail } from './mail.ts'
 import { Members } from './members.ts'
 import { Parcels } from './parcels.ts'
@@ -57,6 +58,7 @@ export class NatsEngine implements Engine {
   readonly #jobs = new Map<number, RemoteJob>()
   readonly #parcels: Parcels
   readonly #blobs: Blobs
+  readonly #litter: Litter
   readonly #mail: Mail
   readonly #waiting = new Waiting()
   readonly #departures: Departures
@@ -98,10 +100,12 @@ export class NatsEngine implements Engine {
     this.#connection = connection
     const { identity, pool, nc } = connection
     this.#blobs = new Blobs(connection)
-    this.#parcels = new Parcels(this.#blobs, identity)
+    this.#litter = new Litter(this.#blobs)
+    this.#parcels = new Parcels(this.#blobs, this.#litter, identity)
     this.#departures = new Departures({
       connection,
       parcels: this.#parcels,
+      litter: this.#litter,
       job: (key) => this.#jobs.get(key),
       handle: (event) => void this.#handle(event),
       count: (job, change) => this.#count(job, change),
@@ -187,6 +191,7 @@ export class NatsEngine implements Engine {
   /** Says goodbye, so that nodes stop what they run for it, and resolves when nothing is left here. */
   async close(): Promise<void> {
     this.#end(new ClosedError())
+    if (this.#connection.up) await this.#litter.clear()
     await this.#connection.close()
   }
 
@@ -312,21 +317,23 @@ export class NatsEngine implements Engine {
   #result(message: ResultMessage): void {
     const { payload } = message
     if ('inline' in payload) return this.#settle(message, payload.inline)
-    const { node, job, chunk, seq } = message
-    if (!this.#jobs.has(job)) return this.#report(message, 0)
+    const { node, job, chunk, seq, start, count } = message
+    // Old news: fetching it would be in vain.
+    if (!this.#ledger.isOpen(job, start, count)) return this.#report(message, 0)
     const key = `${node} ${job} ${chunk} ${seq}`
     if (this.#fetching.has(key)) return
     this.#fetching.add(key)
+    this.#litter.use(payload.blob)
     this.#blobs
       .get(payload.blob)
       .then(
-        (frame) => {
-          this.#settle(message, frame)
-          this.#blobs.remove(payload.blob).catch(() => {})
-        },
+        (frame) => this.#settle(message, frame),
         (error) => this.#unreadable(message, error),
       )
-      .finally(() => this.#fetching.delete(key))
+      .finally(() => {
+        this.#fetching.delete(key)
+        this.#litter.release(payload.blob)
+      })
   }
 
   #settle(message: ResultMessage, frame: Uint8Array): void {
@@ -415,6 +422,7 @@ export class NatsEngine implements Engine {
     }
     this.#handle({ type: 'tick' })
     this.#waiting.look(this.#reason(), now)
+    if (this.#connection.up) this.#litter.sweep(now)
   }
 
   #reason(): string | undefined {
@@ -521,6 +529,7 @@ export class NatsEngine implements Engine {
   /** The program has nothing more to do, and ends unless somebody finds something: nodes need not wait for it. */
   #pauseAtExit(): void {
     if (this.#saidBye || this.#closed) return
+    if (this.#connection.up) void this.#litter.clear()
     this.#say({ type: 'bye', client: this.#connection.identity })
     this.#saidBye = true
   }

@@ -3,7 +3,7 @@
  * into the object store first.
  */
 import { readFile } from 'node:fs/promises'
-import { toFrame } from '../../codec/index.ts'
+import { type Encoded, toFrame } from '../../codec/index.ts'
 import type { LedgerChunk } from '../../core/ledger-state.ts'
 import { EncodeError } from '../../errors.ts'
 import type { Blobs } from '../../nats/blobs.ts'
@@ -11,6 +11,7 @@ import { type BlobRef, type Bytes, payloadFrame, specFrame, writeMessage } from 
 import { BLOB_TTL_MS, INLINE_BYTES, VALUE_LIMIT_BYTES } from '../../nats/settings.ts'
 import type { Payload } from '../../slot/protocol.ts'
 import type { TaskSpec } from '../engine.ts'
+import type { Litter } from './litter.ts'
 
 /** Captured values up to this size travel with every chunk; larger ones once. */
 const INLINE_ENV_BYTES = 32 << 10
@@ -31,17 +32,25 @@ export interface Oversize {
   error: EncodeError
 }
 
+interface Stored<T> {
+  value: Promise<T>
+  /** `performance.now()` */
+  at: number
+}
+
 export class Parcels {
   readonly #blobs: Blobs
   readonly #client: string
+  readonly #litter: Litter
   /** Bundles that are stored, by file, and since when. */
-  readonly #codes = new Map<string, { ref: Promise<BlobRef>; at: number }>()
-  /** Chunks that refer to each stored payload. */
-  readonly #uses = new Map<string, number>()
+  readonly #codes = new Map<string, Stored<BlobRef>>()
+  /** Captured values, which are the same object for jobs of the same program. */
+  #envs = new WeakMap<Encoded, Stored<Bytes>>()
 
   /** @param client identity of this engine */
-  constructor(blobs: Blobs, client: string) {
+  constructor(blobs: Blobs, litter: Litter, client: string) {
     this.#blobs = blobs
+    this.#litter = litter
     this.#client = client
   }
 
@@ -50,17 +59,16 @@ export class Parcels {
    * @throws EncodeError values that cannot be seen by another computer; BlobError; what reading the file throws
    */
   async spec({ program, tags: _, ...spec }: TaskSpec): Promise<Uint8Array> {
-    const env = toFrame(program.env)
-    if (env.length > VALUE_LIMIT_BYTES) throw tooLarge('the captured values', env.length)
-    const [code, bytes] = await Promise.all([this.#code(program.file), this.#inlineOrBlob(env)])
+    const [code, env] = await Promise.all([this.#code(program.file), this.#env(program.env)])
     const { id, name } = program
     const natives = program.natives.map(({ path: _, ...native }) => native)
-    return specFrame({ ...spec, program: { id, name, code, natives, env: bytes } })
+    return specFrame({ ...spec, program: { id, name, code, natives, env } })
   }
 
   /** Something that was stored is gone: everything is stored again. */
   forgetStored(): void {
     this.#codes.clear()
+    this.#envs = new WeakMap()
   }
 
   /**
@@ -101,32 +109,40 @@ export class Parcels {
       return { message: write({ inline: frame }), bytes: frame.length, blob: undefined }
     }
     return this.#blobs.put(frame).then((blob) => {
-      this.#uses.set(blob.hash, (this.#uses.get(blob.hash) ?? 0) + 1)
+      this.#litter.use(blob)
       return { message: write({ blob }), bytes: frame.length, blob }
     })
   }
 
-  /** Nobody needs the stored payload of a chunk any more. Where removing it fails, it expires. */
-  release(blob: BlobRef): void {
-    const uses = (this.#uses.get(blob.hash) ?? 1) - 1
-    if (uses > 0) return void this.#uses.set(blob.hash, uses)
-    this.#uses.delete(blob.hash)
-    this.#blobs.remove(blob).catch(() => {})
-  }
-
   #code(file: string): Promise<BlobRef> {
     const known = this.#codes.get(file)
-    if (known && performance.now() - known.at < BLOB_TTL_MS / 4) return known.ref
-    const ref = readFile(file).then((code) => this.#blobs.put(code))
-    this.#codes.set(file, { ref, at: performance.now() })
-    ref.catch(() => this.#codes.delete(file))
-    return ref
+    if (isFresh(known)) return known.value
+    const value = readFile(file).then((code) => this.#blobs.put(code))
+    this.#codes.set(file, { value, at: performance.now() })
+    value.catch(() => this.#codes.delete(file))
+    return value
   }
 
-  async #inlineOrBlob(bytes: Uint8Array): Promise<Bytes> {
-    if (bytes.length <= INLINE_ENV_BYTES) return { inline: bytes }
-    return { blob: await this.#blobs.put(bytes) }
+  #env(encoded: Encoded): Promise<Bytes> {
+    const known = this.#envs.get(encoded)
+    if (isFresh(known)) return known.value
+    const value = this.#storeEnv(encoded)
+    this.#envs.set(encoded, { value, at: performance.now() })
+    value.catch(() => this.#envs.delete(encoded))
+    return value
   }
+
+  async #storeEnv(encoded: Encoded): Promise<Bytes> {
+    const frame = toFrame(encoded)
+    if (frame.length > VALUE_LIMIT_BYTES) throw tooLarge('the captured values', frame.length)
+    if (frame.length <= INLINE_ENV_BYTES) return { inline: frame }
+    return { blob: await this.#blobs.put(frame) }
+  }
+}
+
+/** Long before it expires, it is stored again. */
+function isFresh<T>(stored: Stored<T> | undefined): stored is Stored<T> {
+  return stored !== undefined && performance.now() - stored.at < BLOB_TTL_MS / 4
 }
 
 function oversize(chunk: LedgerChunk, bytes: number): Oversize {
