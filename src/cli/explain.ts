@@ -81,7 +81,7 @@ function explanation(
   return (
     reason({ engine, pool, connected: true, nodes, jobs, trouble: undefined }) ??
     status.waiting ??
-    'its tasks are on their way to the nodes; when that lasts, its driver is gone, and another takes over in 15 s'
+    'its tasks are on their way to the nodes; when that lasts, its driver is gone, and another takes over in 8 s'
   )
 }
 

@@ -98,7 +98,8 @@ class Out {
   }
 
   async close(): Promise<void> {
-    if (this.failed > 0 && !this.#options.json) process.stderr.write(`${this.failed} tasks have failed.\n`)
+    if (this.failed > 0 && !this.#options.json)
+      process.stderr.write(`${this.failed} ${this.failed === 1 ? 'task has' : 'tasks have'} failed.\n`)
     if (this.#stream !== process.stdout) {
       await new Promise<void>((resolve) => {
         this.#stream.once('error', () => resolve())

@@ -5,9 +5,8 @@
 import type { Msg } from '@nats-io/transport-node'
 import { NatsEngine } from '../engine/nats/engine.ts'
 import { type Connection, openConnection } from '../nats/connection.ts'
-import { DRIVE, detached, streamOfKind } from '../nats/detached.ts'
+import { DRIVE, DRIVE_RENEW_MS, detached, streamOfKind } from '../nats/detached.ts'
 import { type Link, parseLink } from '../nats/link.ts'
-import { RENEW_MS } from '../nats/settings.ts'
 import { inboxOf, newIdentity } from '../nats/subjects.ts'
 import { Drive } from './drive.ts'
 import { isOver } from './record.ts'
@@ -82,7 +81,7 @@ export class Driver {
     connection.nc.subscribe(wants, {
       callback: (_, message) => this.#look(message?.subject.split('.')[3]),
     })
-    this.#every(RENEW_MS, () => {
+    this.#every(DRIVE_RENEW_MS, () => {
       for (const { ack, next } of this.#held.values())
         for (const each of [ack, next]) this.#answer(each, '+WPI')
     })

@@ -10,7 +10,6 @@
  */
 import { request } from './api.ts'
 import type { Connection } from './connection.ts'
-import { ACK_WAIT_MS } from './settings.ts'
 
 const NS = 'dicomp'
 
@@ -32,6 +31,9 @@ export const KINDS: readonly Kind[] = ['J', 'R', 'L', 'Q']
 export const streamOfKind = (kind: Kind, pool: string): string => `${kind}_${pool}`
 /** Consumer of Q, which all drivers share. */
 export const DRIVE = 'drive'
+/** A job whose driver has not renewed its lease for this long is given to another one. */
+export const DRIVE_LEASE_MS = 8000
+export const DRIVE_RENEW_MS = 2000
 
 /** Nothing of a job stays longer than this, whatever becomes of it: 30 days. */
 export const LONGEST_KEPT_MS = 30 * 24 * 3_600_000
@@ -89,7 +91,7 @@ export async function ensureDriveConsumer(connection: Connection): Promise<void>
       durable_name: DRIVE,
       deliver_policy: 'all',
       ack_policy: 'explicit',
-      ack_wait: ACK_WAIT_MS * NS_PER_MS,
+      ack_wait: DRIVE_LEASE_MS * NS_PER_MS,
       max_ack_pending: -1,
       max_waiting: MAX_WAITING,
       max_deliver: -1,

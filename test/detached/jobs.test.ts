@@ -20,9 +20,11 @@ test('a job goes on without the program that submitted it; another one has its r
   await world.node()
   await world.driver()
   const first = await world.client()
-  const job = await first.distribute((n: number) => n * n, { name: 'square' }).submit([1, 2, 3, 4], {
-    detached: true,
-  })
+  const job = await first
+    .distribute((n: number) => n * n, { name: 'square' })
+    .submit([1, 2, 3, 4], {
+      detached: true,
+    })
   await first.close()
   const second = await world.client()
   const found = await second.job(job.id)
@@ -73,9 +75,11 @@ test('a hundred thousand numbers', async () => {
   await world.node()
   await world.driver()
   const cluster = await world.client()
-  const job = await cluster.distribute((n: number) => n + 1).submit(new Float64Array(100_000).fill(1), {
-    detached: true,
-  })
+  const job = await cluster
+    .distribute((n: number) => n + 1)
+    .submit(new Float64Array(100_000).fill(1), {
+      detached: true,
+    })
   const results = await job.results()
   expect(results.length).toBe(100_000)
   expect(results.every((value) => value === 2)).toBe(true)
