@@ -351,6 +351,6 @@ export class LocalEngine implements Engine {
 }
 
 function poolKey(kind: SlotKind): string {
-  const { isolation, memory = null, runtime = null, env } = kind
-  return JSON.stringify([isolation, memory, runtime, Object.entries(env).sort()])
+  const { isolation, memory = null, runtime = null, wrapper = null, env } = kind
+  return JSON.stringify([isolation, memory, runtime, wrapper, Object.entries(env).sort()])
 }

@@ -78,9 +78,10 @@ export class NestedJobs {
       progressed: (index, value) => send({ type: 'progress', job: id, index, value }),
     }
     // Nested work has the memory and the environment of the task that asks for it, unless it says otherwise.
-    const { memory, env, runtime } = this.#kind
+    const { memory, env, runtime, wrapper } = this.#kind
     const pool = { ...spec.pool, memory: spec.pool.memory ?? memory, env: { ...env, ...spec.pool.env } }
     if (runtime !== undefined) pool.runtime = runtime
+    if (wrapper !== undefined) pool.wrapper = wrapper
     try {
       const job = this.#engine.submit({ ...spec, pool, program: this.#program(spec) }, client)
       this.#jobs.set(id, { job, pieces })

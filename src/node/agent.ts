@@ -30,6 +30,7 @@ import { Natives } from './natives.ts'
 import { Programs } from './programs.ts'
 import { consumerIn, Puller } from './puller.ts'
 import { findRuntime, type Runtime } from './runtime.ts'
+import { openSandbox, type Sandbox } from './sandbox.ts'
 import { Work } from './work.ts'
 
 export interface AgentOptions {
@@ -43,7 +44,7 @@ export interface AgentOptions {
   memory?: number
   /** What slots run on: `node`, `bun`, `deno`, or the path of one. @default the Node.js that runs this */
   runtime?: string
-  /** What tasks run in. There is no sandbox yet: asked for one, a node refuses to start. @default 'process' */
+  /** What tasks run in; `sandbox` is bubblewrap (Linux), see docs/isolation.md. @default 'process' */
   isolation?: 'process' | 'sandbox'
   /** Native packages that a function needs may be installed from the npm registry. @default false */
   allowNative?: boolean
@@ -93,6 +94,7 @@ export class Agent {
   readonly #options: AgentOptions
   readonly #memory: number
   readonly #runtime: Runtime
+  readonly #sandbox: Sandbox | undefined
   readonly #startedAt = Date.now()
   readonly #engine: LocalEngine
   readonly #work: Work
@@ -124,22 +126,21 @@ export class Agent {
     if (!Number.isInteger(slots) || slots < 1) {
       throw new OptionError(`Expected \`slots\` to be a whole number from 1 up, got ${slots}`)
     }
-    if (options.isolation === 'sandbox') {
-      throw new OptionError(
-        'This version has no sandbox for tasks',
-        'leave --isolation out, and join only clusters whose clients you trust: their code may do what you may',
-      )
-    }
     const parsed = typeof link === 'string' ? parseLink(link) : link
     const runtime = await findRuntime(options.runtime)
     const identity = newIdentity(parsed.name)
     const connection = await openConnection(parsed, { role: 'node', identity })
+    let sandbox: Sandbox | undefined
     try {
+      if (options.isolation === 'sandbox') {
+        sandbox = await openSandbox(runtime.command ?? process.execPath)
+      }
       const [free] = await Promise.all([freeName(connection, name), layOut(connection)])
-      const agent = new Agent(connection, { ...options, name: free, slots }, runtime)
+      const agent = new Agent(connection, { ...options, name: free, slots }, runtime, sandbox)
       await agent.#begin()
       return agent
     } catch (error) {
+      sandbox?.close()
       await connection.close()
       throw error
     }
@@ -149,6 +150,7 @@ export class Agent {
     connection: Connection,
     options: AgentOptions & { name: string; slots: number },
     runtime: Runtime,
+    sandbox: Sandbox | undefined,
   ) {
     const { nc, identity, pool } = connection
     const { name, slots, memory } = options
@@ -159,6 +161,7 @@ export class Agent {
     this.#connection = connection
     this.#options = options
     this.#runtime = runtime
+    this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
     this.#engine = new LocalEngine({ slots })
     const blobs = new Blobs(connection)
@@ -170,6 +173,7 @@ export class Agent {
       blobs,
       memory,
       runtime: runtime.command,
+      sandbox,
       send: (client, bytes) => this.#send(client, bytes),
       answer: (ack, verb) => (verb === '+ACK' ? this.#acknowledge(ack) : this.#answer(ack, verb)),
       held: (client, job, chunk) => this.#sayHeld(client, job, chunk),
@@ -282,6 +286,7 @@ export class Agent {
     this.#work.close()
     for (const timer of this.#timers) clearInterval(timer)
     await this.#engine.close()
+    this.#sandbox?.close()
   }
 
   // ---- messages -----------------------------------------------------------------------------------------

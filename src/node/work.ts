@@ -24,6 +24,7 @@ import { type Demand, demandOf } from './demand.ts'
 import { Finished } from './finished.ts'
 import { Outbox } from './outbox.ts'
 import type { Programs } from './programs.ts'
+import type { Sandbox } from './sandbox.ts'
 
 /** A job without chunks is forgotten after this long, milliseconds; each chunk brings all that is needed. */
 const IDLE_JOB_MS = 60_000
@@ -41,6 +42,8 @@ export interface WorkOptions {
   memory: number | undefined
   /** Command of the runtime of slots, when it is not our own. */
   runtime?: string | undefined
+  /** Around slots. */
+  sandbox?: Sandbox | undefined
   send(client: string, bytes: Uint8Array): void
   /** Tells JetStream about a chunk. */
   answer(ack: string, verb: '+ACK' | '+TERM' | '-NAK'): void
@@ -306,8 +309,11 @@ export class Work {
 
   /** The slots of this node that do for such ones. */
   kind({ memory = this.#options.memory, env }: SlotKind): SlotKind {
-    const { runtime } = this.#options
-    return { isolation: 'process', memory, env, ...(runtime !== undefined && { runtime }) }
+    const { runtime, sandbox } = this.#options
+    const kind: SlotKind = { isolation: 'process', memory, env: { ...env, ...sandbox?.env } }
+    if (runtime !== undefined) kind.runtime = runtime
+    if (sandbox) kind.wrapper = sandbox.wrapper
+    return kind
   }
 
   // ---- what the engine says -----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ const LIMITS = 'ulimit -c 0 2>/dev/null; [ -z "$1" ] || ulimit -d "$1" 2>/dev/nu
 /** Starts a process slot; its file descriptor 3 is the wire, and on POSIX it leads a process group of its own. */
 export function launch(kind: SlotKind, slots: number): ChildProcess {
   const { memory } = kind
-  const runner = runnerCommand(kind, heapMegabytes(memory, slots))
+  const runner = [...(kind.wrapper ?? []), ...runnerCommand(kind, heapMegabytes(memory, slots))]
   const data = memory === undefined || process.platform !== 'linux' ? '' : String(dataKilobytes(memory))
   const [command, ...args] = HAS_GROUPS ? ['/bin/sh', '-c', LIMITS, 'sh', data, ...runner] : runner
   return spawn(command as string, args, {

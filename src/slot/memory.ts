@@ -53,6 +53,23 @@ export function diedOfMemory(stderrTail: string): boolean {
 /** Resident memory of a process in bytes; undefined where the system does not tell. */
 export const residentBytes = (pid: number): number | undefined => statusBytes(pid, 'VmRSS')
 
+/** The same of a process with all that it started: the one that was started first may only watch over it. */
+export function residentBytesOfAll(pid: number): number | undefined {
+  let sum = residentBytes(pid)
+  if (sum === undefined) return undefined
+  for (const child of childrenOf(pid)) sum += residentBytesOfAll(child) ?? 0
+  return sum
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const list = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1')
+    return list.trim() === '' ? [] : list.trim().split(' ').map(Number)
+  } catch {
+    return []
+  }
+}
+
 function statusBytes(pid: number, field: 'VmRSS' | 'VmData'): number | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'latin1')

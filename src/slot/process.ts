@@ -8,7 +8,7 @@ import { EncodeError } from '../errors.ts'
 import { framed, frames, LARGEST_PAYLOAD } from './frames.ts'
 import { guard, HAS_GROUPS, unguard } from './guard.ts'
 import { launch } from './launch.ts'
-import { diedOfMemory, MemoryWatch, residentBytes, residentLimit } from './memory.ts'
+import { diedOfMemory, MemoryWatch, residentBytes, residentBytesOfAll, residentLimit } from './memory.ts'
 import { OutputGate } from './output-gate.ts'
 import type { DoneMessage, FromSlot, RunMessage, SlotKind, ToSlot } from './protocol.ts'
 import { type Slot, type SlotEvents, tailOf } from './slot.ts'
@@ -40,7 +40,7 @@ export function spawnProcess(_id: number, kind: SlotKind, slots: number, events:
       ? undefined
       : new MemoryWatch(
           residentLimit(kind.memory),
-          () => residentBytes(pid),
+          () => (kind.wrapper ? residentBytesOfAll(pid) : residentBytes(pid)),
           () => {
             memory = true
             kill()

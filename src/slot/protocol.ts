@@ -156,4 +156,6 @@ export interface SlotKind {
   env: Record<string, string>
   /** Command of the runtime of process slots: Node.js, Bun or Deno. @default the one that runs this program */
   runtime?: string
+  /** Command of process slots in front of the runtime's: a sandbox. @default none */
+  wrapper?: string[]
 }

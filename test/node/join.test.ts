@@ -135,7 +135,6 @@ describe('dicomp join says what is wrong with', () => {
     [['nats://127.0.0.1', '--name', 'two words'], 'A name or tag of a node'],
     [['nats://127.0.0.1', '--runtime', '/nowhere/node'], '--runtime /nowhere/node cannot be started'],
     [['nats://127.0.0.1', '--runtime', '/bin/sh'], '--runtime /bin/sh'],
-    [['nats://127.0.0.1', '--isolation', 'sandbox'], 'no sandbox'],
   ])('%j', async (args, message) => {
     const { code, stderr } = await dicomp(['join', ...args])
     expect(stderr).toContain(message)
