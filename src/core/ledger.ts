@@ -21,6 +21,8 @@ import { ahead, type Demand, remoteChunkSize, windowOf } from './window.ts'
 
 /** A chunk that the queue has, and that no idle node takes for this long, is published again. */
 const UNTAKEN_MS = 3000
+/** The same while no slot idles. */
+const DOUBT_MS = 30_000
 /** The first pause after the queue refused a chunk, and the longest. */
 const REFUSED_MS = 100
 const REFUSED_MAX_MS = 2000
@@ -375,8 +377,9 @@ export class Ledger {
   #onTick(): void {
     for (const chunk of this.#loose) {
       if (!this.#connected || this.#now < chunk.again) continue
-      const taken = chunk.state === 'queued' && this.#demand(chunk.job.spec.need).free === 0 && !chunk.doubt
-      if (taken) continue
+      const busy = chunk.state === 'queued' && this.#demand(chunk.job.spec.need).free === 0
+      // Slots that never idle are no proof that it is still in the queue.
+      if (busy && !chunk.doubt && this.#now < chunk.again + DOUBT_MS) continue
       chunk.doubt = false
       this.#republish(chunk)
     }

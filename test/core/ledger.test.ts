@@ -189,7 +189,7 @@ describe('the ledger', () => {
     hand.say({ type: 'tick' }, 2900)
     expect(again()).toEqual([])
     hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
-    hand.say({ type: 'tick' }, 200)
+    hand.say({ type: 'tick' }, 29_000)
     expect(again()).toEqual([])
     hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1 })
     hand.say({ type: 'tick' })

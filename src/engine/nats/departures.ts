@@ -28,6 +28,8 @@ export class Departures {
   /** Why something could not be stored lately. */
   trouble: string | undefined
   readonly #host: DepartureHost
+  /** Number of the chunk that was made last. */
+  #newest = 0
   /** Messages of chunks that may have to be published again. */
   readonly #messages = new Map<number, Uint8Array>()
   readonly #payloads = new Map<number, BlobRef>()
@@ -51,10 +53,13 @@ export class Departures {
 
   /** Stores what nodes need to run the job; until that is done, nothing of it leaves. */
   async describe(job: RemoteJob): Promise<void> {
+    job.storing = true
     while (this.#host.job(job.key) === job) {
       try {
         job.frame = await this.#host.parcels.spec(job.spec)
         this.trouble = undefined
+        job.storing = false
+        job.storedAfter = this.#newest
         return this.#host.handle({ type: 'ready', job: job.key })
       } catch (error) {
         if (!isPassing(error)) return this.#fail(job, error as Error)
@@ -75,6 +80,7 @@ export class Departures {
 
   /** Makes the message of a chunk and publishes it, at once where nothing has to be stored. */
   prepare(chunk: LedgerChunk): void {
+    this.#newest = Math.max(this.#newest, chunk.id)
     const job = this.#host.job(chunk.job.spec.id)
     if (!job?.frame || chunk.state !== 'preparing') return
     const { payload, skip, count } = job.leftovers.take(job.client, chunk.start, chunk.count)

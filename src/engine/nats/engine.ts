@@ -118,9 +118,9 @@ export class NatsEngine implements Engine {
       if (isIdentity(node)) this.#publish(subjects.node(node), bytes)
     })
     this.#server = nc.info?.server_id
-    nc.subscribe(subjects.client(identity), { callback: (_, message) => this.#receive(message) })
-    nc.subscribe(subjects.heartbeats(pool), { callback: (_, message) => this.#heartbeat(message) })
-    nc.subscribe(`${inboxOf(identity)}.ack.*`, { callback: (_, message) => this.#acked(message) })
+    this.#subscribe(subjects.client(identity), (message) => this.#receive(message))
+    this.#subscribe(subjects.heartbeats(pool), (message) => this.#heartbeat(message))
+    this.#subscribe(`${inboxOf(identity)}.ack.*`, (message) => this.#acked(message))
     connection.onStatus((status) => this.#status(status))
     void connection.closed.then((error) => this.#refused(error))
     this.#every(TICK_MS, () => this.#tick())
@@ -221,7 +221,10 @@ export class NatsEngine implements Engine {
     if (this.#acting) return deliveries
     this.#acting = true
     // What an action brings about comes behind the others.
-    for (let at = 0; at < this.#todo.length; at++) this.#act(this.#todo[at] as LedgerAction)
+    for (let at = 0; at < this.#todo.length; at++) {
+      const action = this.#todo[at] as LedgerAction
+      unharmed(() => this.#act(action))
+    }
     this.#todo.length = 0
     this.#acting = false
     return deliveries
@@ -261,6 +264,15 @@ export class NatsEngine implements Engine {
   }
 
   // ---- what comes ---------------------------------------------------------------------------------------
+
+  #subscribe(subject: string, receive: (message: Msg) => void): void {
+    this.#connection.nc.subscribe(subject, {
+      callback: (error, message) => {
+        // Refused by the server: the connection tells why.
+        if (!error) unharmed(() => receive(message))
+      },
+    })
+  }
 
   #acked(message: Msg): void {
     const chunk = Number(message.subject.slice(message.subject.lastIndexOf('.') + 1))
@@ -370,7 +382,7 @@ export class NatsEngine implements Engine {
       error = cause as Error
     }
     // Something of it has been removed from the object store: it is put there again.
-    if (error instanceof BlobError && error.code === 'DICOMP_E_BLOB') return this.#unreadable(message, error)
+    if (isMissing(error) || isMissing(error.cause)) return this.#unreadable(message, error)
     const { start, count, attempt } = message
     this.#report({ ...message, ms: 0 }, 0, (ignore) => {
       const client = this.#jobs.get(message.job)?.client
@@ -382,15 +394,19 @@ export class NatsEngine implements Engine {
   #unreadable(message: ResultMessage | LostMessage, error: Error): void {
     const job = this.#jobs.get(message.job)
     const { start, count } = message
-    if (job && ++job.missing > MISSING) {
+    // Many chunks miss the same, and word of it comes when it has been stored again.
+    const isNews = job && !job.storing && message.chunk > job.storedAfter
+    if (isNews && ++job.missing > MISSING) {
       return this.#report({ ...message, ms: 0 }, 0, (ignore) => {
         for (const [from, to] of runs(start, count, ignore)) job.client.lost(from, to - from, error)
       })
     }
-    this.#parcels.forgetStored()
-    if (job) this.#handle({ type: 'unready', job: job.key })
+    if (isNews) {
+      this.#parcels.forgetStored()
+      this.#handle({ type: 'unready', job: job.key })
+    }
     this.#report({ ...message, count: 0, last: true, ms: 0 }, 0)
-    if (job) void this.#departures.describe(job)
+    if (isNews) void this.#departures.describe(job)
   }
 
   /** @param deliver called with the offsets that do not count, if any outcome does */
@@ -538,6 +554,20 @@ export class NatsEngine implements Engine {
     this.#timers.push(setInterval(act, ms).unref())
   }
 }
+
+/** Code of the user may throw (a getter, onProgress): that is for the whole program, and not for the connection. */
+function unharmed(act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}
+
+/** Something that was stored is not there (any more). */
+const isMissing = (error: unknown): boolean => error instanceof BlobError && error.code === 'DICOMP_E_BLOB'
 
 function ours({ held }: Heartbeat, identity: string): [number, number][] {
   const chunks: [number, number][] = []

@@ -17,6 +17,10 @@ export interface RemoteJob {
   open: number
   /** Times in a row that something of it was not in the object store. */
   missing: number
+  /** What nodes need to run it is being stored. */
+  storing: boolean
+  /** Chunks up to this number were made before that was stored. */
+  storedAfter: number
   /** Why none of its tasks can run. */
   failure: Error | undefined
 }
@@ -34,6 +38,8 @@ export function newJob(key: number, spec: TaskSpec, client: JobClient): RemoteJo
     leftovers: new Leftovers(),
     open: 0,
     missing: 0,
+    storing: false,
+    storedAfter: 0,
     failure: undefined,
   }
 }
