@@ -62,8 +62,7 @@ function explanation(
 ): string {
   const { state, status } = view
   const { done, failed, running, queued, slots } = infoOf(view).progress
-  if (isOver(state))
-    return `it is over, with ${formatCount(done)} results and ${formatCount(failed)} failures`
+  if (isOver(state)) return `it is over: ${formatCount(done)} tasks done, ${formatCount(failed)} failed`
   if (!status || status.round < view.want.round) {
     return idleDrivers > 0
       ? 'a driver takes it in a moment'

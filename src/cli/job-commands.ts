@@ -5,6 +5,8 @@ import type { Finish } from './program.ts'
 import { duration, environment, lifetime, number, size, tagList, wholeNumber } from './values.ts'
 
 export const CLUSTER = '--cluster <link>'
+export const RUN_HELP =
+  'run on this cluster: its link, or @file that has it (default: DICOMP_URL, else this computer)'
 export const CLUSTER_HELP = 'link of the cluster, or @file that has it (default: DICOMP_URL)'
 
 export function addNodes(program: Command, finish: Finish): void {

@@ -1,6 +1,7 @@
 import { connect, type TaskOptions } from '../index.ts'
 import { formatCount, formatSummary, plain, Reporter, truncate } from '../progress/index.ts'
 import { EXIT, exitCodeOf } from './exit.ts'
+import { readLinkText } from './link-text.ts'
 import { openInput } from './map/input.ts'
 import { inspectTask } from './map/inspect-task.ts'
 import { JournaledSaver } from './map/journaled-saver.ts'
@@ -17,6 +18,8 @@ export interface MapCommandOptions extends Partial<OutputOptions> {
   retries?: number
   timeout?: number | string
   slots?: number
+  cluster?: string
+  tags?: string[]
   concurrency?: number
   isolation?: 'thread' | 'process'
   memory?: string
@@ -56,7 +59,9 @@ export async function map(taskPath: string, options: MapCommandOptions): Promise
       if (told === FAILURES_TOLD) reporter.print('(further failures are only counted)')
     },
   })
-  const cluster = await connect(options.slots === undefined ? {} : { slots: options.slots })
+  const { slots, cluster: link } = options
+  const url = link === undefined ? {} : { url: readLinkText(link, 'dicomp map') }
+  const cluster = await connect(slots === undefined ? url : { slots })
   const runner = moduleRunner(cluster, task, taskOptions(options), run.progress)
   let state = 'running'
   let finished: () => void = () => {}
@@ -99,7 +104,7 @@ async function endsWithin(promise: Promise<void>, ms: number): Promise<boolean> 
 }
 
 function taskOptions(options: MapCommandOptions): TaskOptions {
-  const { retries, timeout, concurrency, isolation, memory, env } = options
+  const { retries, timeout, concurrency, isolation, memory, env, tags } = options
   return {
     ...(retries === undefined ? {} : { retries }),
     ...(timeout === undefined ? {} : { timeout }),
@@ -107,6 +112,7 @@ function taskOptions(options: MapCommandOptions): TaskOptions {
     ...(isolation === undefined ? {} : { isolation }),
     ...(memory === undefined ? {} : { memory }),
     ...(env === undefined ? {} : { env }),
+    ...(tags === undefined ? {} : { tags }),
   }
 }
 

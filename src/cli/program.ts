@@ -16,8 +16,10 @@ import {
   addRm,
   addStatus,
   addSubmit,
+  CLUSTER,
+  RUN_HELP,
 } from './job-commands.ts'
-import { duration, environment, size, wholeNumber } from './values.ts'
+import { duration, environment, size, tagList, wholeNumber } from './values.ts'
 
 /** Ends a command: its promise gives the exit code. */
 export type Finish = (code: Promise<number>) => Promise<void>
@@ -73,6 +75,7 @@ function addRun(program: Command, finish: Finish): void {
     )
     .argument('<file>', 'the program')
     .argument('[args...]', 'its arguments')
+    .option(CLUSTER, RUN_HELP)
     .option('--no-progress', 'show no progress')
     .passThroughOptions()
     .addHelpText(
@@ -81,9 +84,10 @@ function addRun(program: Command, finish: Finish): void {
         'dicomp run app.ts',
         'dicomp run render.ts --width 1920',
         'dicomp run --no-progress app.ts > result.json',
+        'dicomp run --cluster @my.link app.ts',
       ]),
     )
-    .action((file: string, args: string[], options: { progress: boolean }) =>
+    .action((file: string, args: string[], options: { progress: boolean; cluster?: string }) =>
       finish(import('./run.ts').then(({ run }) => run(file, args, options))),
     )
 }
@@ -114,6 +118,8 @@ function addMap(program: Command, finish: Finish): void {
     .option('--overwrite', 'start over, although there are results of an interrupted run')
     .option('--allow-changed-task', 'resume although the code of the task was changed')
     .optionsGroup('Resources:')
+    .addOption(new Option(CLUSTER, RUN_HELP).conflicts(['slots', 'isolation']))
+    .option('--tags <list>', 'run on nodes of a cluster with these tags only, for example gpu,big', tagList)
     .option('--slots <n>', 'use so many cores (default: all)', wholeNumber(1))
     .option('--concurrency <n>', 'run at most so many tasks at the same time', wholeNumber(1))
     .addOption(new Option('--isolation <kind>', 'what a task runs in').choices(['thread', 'process']))
@@ -133,6 +139,7 @@ function addMap(program: Command, finish: Finish): void {
         'dicomp map task.ts --input in.jsonl --output out.jsonl',
         'dicomp map task.ts --input in.jsonl --output out.jsonl --resume',
         'dicomp map task.ts -i in.jsonl -o out.jsonl --errors bad.jsonl --retries 2 --timeout 30s',
+        'dicomp map task.ts -i in.jsonl -o out.jsonl --cluster @my.link --tags gpu',
         'cat urls.txt | dicomp map check.ts --lines --unordered | sort',
       ]) +
         '\n\nWith --output, a run that was interrupted in any way (Ctrl-C, a crash, a power cut) goes on with --resume:\nno line is lost, and none that is in the output is done again.',

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { DicompError } from '../errors.ts'
 import { canAnimate } from '../progress/index.ts'
 import { isAlone } from './foreground.ts'
+import { readLinkText } from './link-text.ts'
 
 const FORWARDED: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']
 
@@ -12,14 +13,24 @@ const FORWARDED: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', '
  * Runs a program as `node file args…` does, TypeScript included, with progress on stderr. Resolves to its exit
  * code; a signal that ends it ends this process as well.
  */
-export async function run(file: string, args: string[], options: { progress: boolean }): Promise<number> {
+export async function run(
+  file: string,
+  args: string[],
+  options: { progress: boolean; cluster?: string },
+): Promise<number> {
   if (!statSync(file, { throwIfNoEntry: false })?.isFile()) {
     throw new DicompError('DICOMP_E_FILE', `There is no program ${file}`, { fix: 'check the path' })
   }
   const imports = [import.meta.resolve('tsx'), builtFile('typescript-hook', 'run/typescript-hook')]
   if (options.progress) imports.push(builtFile('progress-hook', '../progress/hook'))
   const flags = imports.flatMap((url) => ['--import', url])
-  const child = spawn(process.execPath, [...flags, resolve(file), ...args], { stdio: 'inherit' })
+  const { cluster } = options
+  // In the environment nobody sees it in a list of processes.
+  const env = cluster === undefined ? {} : { DICOMP_URL: readLinkText(cluster, 'dicomp run') }
+  const child = spawn(process.execPath, [...flags, resolve(file), ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  })
   for (const signal of FORWARDED) {
     process.on(signal, () => {
       // Ctrl-C reaches the whole foreground group by itself; sent twice, it would look like a second Ctrl-C.
