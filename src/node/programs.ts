@@ -4,7 +4,7 @@
  */
 import { getCode, putCode } from '../capture/cache.ts'
 import { fromFrame } from '../codec/index.ts'
-import { DicompError, LoadError } from '../errors.ts'
+import { BlobError, DicompError, LoadError } from '../errors.ts'
 import type { Blobs } from '../nats/blobs.ts'
 import type { BlobRef, Bytes, RemoteProgram } from '../nats/messages.ts'
 import type { SlotProgram } from '../slot/protocol.ts'
@@ -56,7 +56,9 @@ export class Programs {
       return { id: this.#nextId++, name, file, natives: installed, env: fromFrame(frame) }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
-      const options = cause instanceof DicompError && cause.fix ? {} : { cause }
+      // The client that is told what is missing stores it again.
+      const isSaid = cause instanceof DicompError && cause.fix && !(cause instanceof BlobError)
+      const options = isSaid ? {} : { cause }
       throw new LoadError(`Node ${this.#name} cannot load the code of '${name}': ${why}`, options)
     }
   }

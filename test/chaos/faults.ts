@@ -1,5 +1,7 @@
 /** Breaks things as a plan says. */
 import type { ChildProcess } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Fault } from './plan.ts'
 import { slotsOf } from './processes.ts'
 import { Random } from './random.ts'
@@ -61,11 +63,13 @@ async function cause(fault: Fault, world: World, { client, doomed }: Victims, ra
     }
     case 'stopSlot':
       return stopped(random.pick(slotsOf(world.nodes[fault.node]?.child.pid ?? 0)), fault.ms)
-    case 'killServer': {
+    case 'killServer':
+    case 'wipeServer': {
       const server = world.servers[fault.server]
       if (!server || serversBroken.has(server)) return
       serversBroken.add(server)
-      await server.kill(fault.signal)
+      await server.kill(fault.type === 'killServer' ? fault.signal : 'SIGKILL')
+      if (fault.type === 'wipeServer') rmSync(join(server.dir, 'store'), { recursive: true })
       await pause(fault.down)
       await server.restart()
       serversBroken.delete(server)

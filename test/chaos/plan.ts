@@ -35,6 +35,8 @@ export type Fault = { at: number } & (
   | { type: 'killDriver'; driver: number; back: number }
   | { type: 'stopDriver'; driver: number; ms: number }
   | { type: 'killServer'; server: number; signal: 'SIGKILL' | 'SIGTERM'; down: number }
+  /** Its disk is gone too. */
+  | { type: 'wipeServer'; server: number; down: number }
   | { type: 'stopServer'; server: number; ms: number }
   | { type: 'cutLink'; who: Who; ms: number }
   | { type: 'resetLink'; who: Who }
@@ -130,7 +132,9 @@ export function planOf(seed: number, options: PlanOptions = {}): Plan {
   // Those that were asked for happen, each at least once.
   const types = [...(options.faults ?? [])]
   const count = options.faults?.length === 0 ? 0 : random.between(2, 6)
-  const possible = options.faults ?? (drivers > 0 ? [...ALL, ...OF_DRIVERS] : ALL)
+  // Detached jobs are lost with the only disk, as documented; others are not.
+  const more: Fault['type'][] = drivers > 0 ? OF_DRIVERS : servers === 1 ? ['wipeServer'] : []
+  const possible = options.faults ?? [...ALL, ...more]
   while (types.length < count) types.push(random.pick(possible))
   const faults = types.map((type) => faultOf(type, random, nodes.length, servers))
   return { seed, servers, nodes, drivers, jobs, faults: faults.sort((a, b) => a.at - b.at) }
@@ -158,6 +162,8 @@ function faultOf(type: Fault['type'], random: Random, nodes: number, servers: nu
       return { at, type, ms }
     case 'killServer':
       return { at, type, server, signal: random.pick(['SIGKILL', 'SIGTERM']), down: random.between(0, 2500) }
+    case 'wipeServer':
+      return { at, type, server, down: random.between(0, 2500) }
     case 'stopServer':
       return { at, type, server, ms: Math.min(ms, 3000) }
     case 'killSlot':
