@@ -182,7 +182,7 @@ export class LedgerWorld {
   }
 
   /** Until all is settled. Throws when that takes longer than `limit` simulated milliseconds. */
-  run(limit = 600_000): void {
+  run(limit = 3_600_000): void {
     for (;;) {
       if (this.settled >= this.expected && this.ledger.inFlight === 0) return
       const next = this.#next()
