@@ -28,7 +28,7 @@ export type DriverEvent =
   | { type: 'took'; job: string }
   | { type: 'ended'; job: string; how: 'over' | 'left' | 'stopped' }
   | { type: 'removed'; job: string }
-  /** It goes on by itself. */
+  /** It goes on by itself, unless it is `closed`. */
   | { type: 'trouble'; error: Error; job?: string }
 
 export interface DriverOptions {
@@ -90,6 +90,9 @@ export class Driver {
     })
     this.#every(SWEEP_MS, () => this.#sweep())
     connection.onStatus(() => this.#wake())
+    void connection.closed.then((error) => {
+      if (error && !this.#stopping) onEvent({ type: 'trouble', error })
+    })
     this.#pulling = this.#pull()
     this.#sweep()
   }

@@ -1,6 +1,6 @@
 /** Who is there: the nodes of a pool, asked by anybody who may look on. */
 import type { Connection } from './connection.ts'
-import { type Heartbeat, readMessage } from './messages.ts'
+import { type Heartbeat, isRelayed, readMessage } from './messages.ts'
 import { HEARTBEAT_MS } from './settings.ts'
 import { subjects } from './subjects.ts'
 
@@ -19,8 +19,9 @@ export async function callRoll(connection: Connection, listenMs = LISTEN_MS): Pr
   let heardAt = Infinity
   const subscription = nc.subscribe(subjects.heartbeats(pool), {
     callback: (_, message) => {
-      const beat = message?.data && readMessage(message.data, ['heartbeat'])
-      if (!beat) return
+      if (!message?.data || isRelayed(message)) return
+      const beat = readMessage(message.data, ['heartbeat'])
+      if (!beat || message.subject !== subjects.heartbeat(pool, beat.node)) return
       if (!beats.has(beat.node)) heardAt = performance.now()
       beats.set(beat.node, beat)
     },
