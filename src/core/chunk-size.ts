@@ -47,9 +47,15 @@ export function learn(pace: Pace, tasks: number, ms: number): void {
  * The last term is guided self-scheduling (Polychronopoulos and Kuck, 1987): as the queue runs dry chunks shrink,
  * so that no slot is left with a long one while the others have nothing.
  */
-export function chunkSize(pace: Pace, queued: number, slots: number, cap: number): number {
+export function chunkSize(
+  pace: Pace,
+  queued: number,
+  slots: number,
+  cap: number,
+  longQueue = LONG_QUEUE,
+): number {
   if (pace.msPerTask === undefined) return 1
-  const share = (pace.msPerTask * queued) / (LONG_QUEUE * slots)
+  const share = (pace.msPerTask * queued) / (longQueue * slots)
   const target = Math.min(LONG_TARGET_MS, Math.max(TARGET_MS, share))
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? CHUNK_BYTES / pace.bytesPerTask : cap

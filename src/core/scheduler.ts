@@ -332,7 +332,8 @@ export class Scheduler {
   }
 
   #send(job: Job, slot: Slot): boolean {
-    const size = chunkSize(job.pace, job.queue.length, this.#settings.slots, job.spec.cap)
+    const { slots, longQueue } = this.#settings
+    const size = chunkSize(job.pace, job.queue.length, slots, job.spec.cap, longQueue)
     const range = job.queue.take(job.spec.solo ? 1 : size)
     if (!range) return false
     const count = range.end - range.start

@@ -5,6 +5,11 @@ import type { RangeQueue } from './ranges.ts'
 export interface Settings {
   /** Most slots that run tasks at the same time. */
   slots: number
+  /**
+   * Chunks grow when the queue holds at least this many of them for every slot. Few for who is given work in small
+   * pieces, since more of it waits elsewhere. @default 16
+   */
+  longQueue?: number | undefined
 }
 
 /** What the scheduler has to know of a job. */

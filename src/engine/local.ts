@@ -59,9 +59,10 @@ export class LocalEngine implements Engine {
   #nextJob = 1
   #closed = false
 
-  constructor(options: { slots: number }) {
-    this.slots = options.slots
-    this.#scheduler = new Scheduler({ slots: options.slots })
+  /** @param options.longQueue see core/state.ts */
+  constructor({ slots, longQueue }: { slots: number; longQueue?: number }) {
+    this.slots = slots
+    this.#scheduler = new Scheduler({ slots, longQueue })
   }
 
   warm(kind: SlotKind): void {

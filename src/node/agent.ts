@@ -69,8 +69,10 @@ export type AgentEvent =
   /** Something is wrong, and tried again. */
   | { type: 'trouble'; error: Error }
 
+/** What is here is a small part of what waits, and cut by its client already: a message for each task would be waste. */
+const LONG_QUEUE = 2
 /** What is not urgent is said together, this long after the first of it, milliseconds. */
-const LATER_MS = 4
+const LATER_MS = 20
 const DRAIN_MS = 30_000
 /** When the time to drain is over, clients get this long to confirm what was handed back. */
 const CONFIRM_MS = 2000
@@ -163,7 +165,7 @@ export class Agent {
     this.#runtime = runtime
     this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
-    this.#engine = new LocalEngine({ slots })
+    this.#engine = new LocalEngine({ slots, longQueue: LONG_QUEUE })
     const blobs = new Blobs(connection)
     this.#work = new Work({
       node: identity,

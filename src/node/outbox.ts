@@ -12,7 +12,7 @@ import type { Delivery, Payload } from '../slot/protocol.ts'
 import { type Chunk, keyOf, type Loss } from './chunk.ts'
 
 /** Results of a chunk that still runs may wait this long for their neighbours: a message costs both ends 0.1 ms. */
-const GATHER_MS = 10
+const GATHER_MS = 25
 /** How often it is looked for what has to be sent again, milliseconds. */
 const LOOK_MS = RESEND_MS / 2
 
