@@ -7,7 +7,7 @@ import { describePlan, type Fault, type PlanOptions, planOf } from './plan.ts'
 import { carryOut } from './trial.ts'
 
 const FIRST = Number(process.env.DICOMP_CHAOS_SEED ?? Math.floor(Date.now() / 86_400_000) * 100)
-const LIMIT_MS = 180_000
+const LIMIT_MS = 240_000
 
 const NODES: Fault['type'][] = ['killNode', 'stopNode', 'drainNode', 'killSlot', 'stopSlot']
 const LINKS: Fault['type'][] = ['cutLink', 'resetLink', 'stallLink', 'slowLink', 'lossyLink']
