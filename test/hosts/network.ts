@@ -4,9 +4,13 @@
  */
 import { type ChildProcess, execFileSync, type SpawnOptions, spawn, spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 
 /** Of a documentation range, in namespaces that lead nowhere else. */
 const NET = '192.0.2'
+const WIRE = fileURLToPath(new URL('wire.py', import.meta.url))
 
 /** Why there can be no such computers here; undefined when there can. */
 export function whyNoHosts(): string | undefined {
@@ -22,11 +26,20 @@ export function whyNoHosts(): string | undefined {
   return entered.status === 0 ? undefined : `mount namespaces are not permitted: ${entered.stderr.trim()}`
 }
 
+/** Milliseconds, and percent of the packets; of each direction. */
+export interface Impairment {
+  delay: number
+  jitter: number
+  loss: number
+}
+
 export class Host {
   readonly name: string
   readonly address: string
   readonly #network: string
   readonly #hidden: string[]
+  /** Carries its frames while its cable is a bad one. */
+  #wire: ChildProcess | undefined
 
   constructor(network: string, name: string, number: number, hidden: string[]) {
     this.name = name
@@ -37,11 +50,13 @@ export class Host {
     // Of its cable, one end is in the switch.
     ip('netns', 'add', space)
     ip('-n', space, 'link', 'set', 'lo', 'up')
-    ip('-n', network, 'link', 'add', `to-${name}`, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space)
+    ip('-n', network, 'link', 'add', this.#cable, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space)
     ip('-n', space, 'address', 'add', `${this.address}/24`, 'dev', 'eth0')
     ip('-n', space, 'link', 'set', 'eth0', 'up')
-    ip('-n', network, 'link', 'set', `to-${name}`, 'master', 'switch')
-    ip('-n', network, 'link', 'set', `to-${name}`, 'up')
+    ip('-n', network, 'link', 'set', this.#cable, 'master', 'switch')
+    ip('-n', network, 'link', 'set', this.#cable, 'up')
+    // For wire.py; where there is no python3, it is not needed.
+    spawnSync('ip', ['netns', 'exec', space, 'python3', WIRE, '--plain', 'eth0'])
   }
 
   /** Starts a program on this computer. Its standard output and error are piped. */
@@ -56,40 +71,45 @@ export class Host {
 
   /** Takes its cable out. */
   unplug(): void {
-    ip('-n', this.#network, 'link', 'set', `to-${this.name}`, 'down')
+    ip('-n', this.#network, 'link', 'set', this.#cable, 'down')
   }
 
   plug(): void {
-    ip('-n', this.#network, 'link', 'set', `to-${this.name}`, 'up')
+    ip('-n', this.#network, 'link', 'set', this.#cable, 'up')
   }
 
   /**
-   * Makes its cable a bad one, in both directions.
-   * @param options of `tc netem`: `delay 50ms`, `loss 5%`
-   * @returns false when this kernel has no netem
+   * Makes its cable a bad one, in both directions: by `tc netem`, or by a program that carries frames (wire.py) where
+   * this kernel has no netem.
+   * @returns false when there is neither
    */
-  impair(options: string): boolean {
-    const words = options.split(' ')
-    return (
-      spawnSync('tc', ['-n', this.#space, 'qdisc', 'replace', 'dev', 'eth0', 'root', 'netem', ...words])
-        .status === 0 &&
-      spawnSync('tc', [
-        '-n',
-        this.#network,
-        'qdisc',
-        'replace',
-        'dev',
-        `to-${this.name}`,
-        'root',
-        'netem',
-        ...words,
-      ]).status === 0
-    )
+  async impair({ delay, jitter, loss }: Impairment): Promise<boolean> {
+    const rule = `delay ${delay}ms ${jitter}ms loss ${loss}%`.split(' ')
+    const qdiscs = [
+      ['-n', this.#space, 'qdisc', 'replace', 'dev', 'eth0', 'root', 'netem'],
+      ['-n', this.#network, 'qdisc', 'replace', 'dev', this.#cable, 'root', 'netem'],
+    ]
+    if (qdiscs.every((qdisc) => spawnSync('tc', [...qdisc, ...rule]).status === 0)) return true
+    if (spawnSync('python3', ['--version']).status !== 0) return false
+    const [near, far] = [`${this.#cable}-a`, `${this.#cable}-b`]
+    ip('-n', this.#network, 'link', 'add', near, 'type', 'veth', 'peer', 'name', far)
+    for (const end of [near, far]) ip('-n', this.#network, 'link', 'set', end, 'up')
+    ip('-n', this.#network, 'link', 'set', this.#cable, 'nomaster')
+    ip('-n', this.#network, 'link', 'set', far, 'master', 'switch')
+    const args = [this.#cable, near, String(delay), String(jitter), String(loss)]
+    this.#wire = spawn('ip', ['netns', 'exec', this.#network, 'python3', WIRE, ...args])
+    await once(this.#wire.stdout as Readable, 'data')
+    return true
   }
 
   repair(): void {
     spawnSync('tc', ['-n', this.#space, 'qdisc', 'delete', 'dev', 'eth0', 'root'])
-    spawnSync('tc', ['-n', this.#network, 'qdisc', 'delete', 'dev', `to-${this.name}`, 'root'])
+    spawnSync('tc', ['-n', this.#network, 'qdisc', 'delete', 'dev', this.#cable, 'root'])
+    if (!this.#wire) return
+    this.#wire.kill('SIGKILL')
+    this.#wire = undefined
+    ip('-n', this.#network, 'link', 'delete', `${this.#cable}-a`)
+    ip('-n', this.#network, 'link', 'set', this.#cable, 'master', 'switch')
   }
 
   /** Processes that run on it. */
@@ -100,6 +120,7 @@ export class Host {
 
   /** Ends everything on it, and it. */
   remove(): void {
+    this.#wire?.kill('SIGKILL')
     for (const pid of this.pids()) {
       try {
         process.kill(pid, 'SIGKILL')
@@ -108,6 +129,11 @@ export class Host {
       }
     }
     spawnSync('ip', ['netns', 'delete', this.#space])
+  }
+
+  /** The end of its cable that is in the switch. */
+  get #cable(): string {
+    return `to-${this.name}`
   }
 
   get #space(): string {
