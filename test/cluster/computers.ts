@@ -73,10 +73,14 @@ export async function startComputers(server?: Nats): Promise<Computers> {
   }
 }
 
-/** A program of a user, from the root of the repository. Resolves when it has ended by itself. */
+/**
+ * A program of a user, from the root of the repository. Resolves when it has ended by itself.
+ * @param said called with all that it has written to stderr, whenever there is more
+ */
 export function runProgram(
   args: string[],
   env: Record<string, string>,
+  said: (text: string) => void = () => {},
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   const root = fileURLToPath(new URL('../../', import.meta.url))
   const child = spawn(process.execPath, args, {
@@ -91,6 +95,7 @@ export function runProgram(
   })
   child.stderr.on('data', (data) => {
     stderr += data
+    said(stderr)
   })
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })))
 }

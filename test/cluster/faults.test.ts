@@ -102,8 +102,12 @@ it('a program that starts before its cluster waits for it, and ends by itself', 
      const add = distribute((a, b) => a + b)
      console.log(await add(1, 2), (await add.with({ name: 'x' }).map([1, 2])).length)`,
   )
-  const program = runProgram([file], { DICOMP_URL: `nats://127.0.0.1:${port}` })
-  await sleep(4000)
+  let warn = (): void => {}
+  const warned = new Promise<void>((resolve) => (warn = resolve))
+  const program = runProgram([file], { DICOMP_URL: `nats://127.0.0.1:${port}` }, (text) => {
+    if (text.includes('DICOMP_W_WAITING')) warn()
+  })
+  await warned
   const nats = await startNats({ port })
   const late = await startComputers(nats)
   await late.join('--slots', '1')
