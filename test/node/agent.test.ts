@@ -1,6 +1,8 @@
 /** What becomes of chunks on a node, as the client sees it. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { cacheDir } from '../../src/capture/cache.ts'
 import { encode, toFrame } from '../../src/codec/index.ts'
 import { LoadError, SlotCrashedError, TaskTimeoutError } from '../../src/errors.ts'
 import { needKey } from '../../src/nats/need.ts'
@@ -151,6 +153,23 @@ describe('a chunk', () => {
     expect((await client.over(2, 2))[0]).toMatchObject({ type: 'result', failed: [] })
   })
 })
+
+it('a native package is installed once, in the version that the client has, where that is allowed', async () => {
+  const { client } = setup
+  await setup.join({ allowNative: true })
+  const natives = [{ name: '@node-rs/crc32', version: '1.10.6', optional: false }]
+  const runtime = "globalThis[Symbol.for('dicomp.runtime')]"
+  const body = `const { crc32 } = ${runtime}.native('@node-rs/crc32'); return crc32(arg)`
+  for (const chunk of [1, 2]) await client.task({ job: chunk, chunk, inputs: ['abc'], body, natives })
+  const [first] = await client.over(1, 1)
+  expect(first).toMatchObject({ type: 'result', failed: [] })
+  expect(await client.over(2, 2)).toHaveLength(1)
+  const found = await client.values(1, 1)
+  expect(found).toEqual([0x352441c2])
+  const platform = readdirSync(join(cacheDir(), 'natives'))
+  expect(platform).toHaveLength(1)
+  expect(readdirSync(join(cacheDir(), 'natives', platform[0] as string))).toEqual(['@node-rs+crc32@1.10.6'])
+}, 120_000)
 
 describe('slots', () => {
   it('that are killed cost their task an attempt, and nothing else', async () => {

@@ -187,18 +187,27 @@ export class FakeClient {
     return last !== undefined && new Set(seen.map(({ seq }) => seq)).size === last.seq + 1
   }
 
-  /** What the chunks came to. Fails where a task has two different outcomes. */
+  /** What the chunks of job 1 came to, by index. */
   async results(...chunks: number[]): Promise<Results> {
     const found: Results = { values: new Map(), failed: new Map(), lost: new Map() }
-    for (const chunk of chunks) {
-      const seen = new Set<number>()
-      for (const message of await this.over(chunk)) {
-        if (seen.has(message.seq)) continue
-        seen.add(message.seq)
-        await this.#read(message, found)
-      }
-    }
+    for (const chunk of chunks) await this.#readChunk(chunk, 1, found)
     return found
+  }
+
+  /** Results of one chunk of any job. */
+  async values(chunk: number, job: number): Promise<unknown[]> {
+    const found: Results = { values: new Map(), failed: new Map(), lost: new Map() }
+    await this.#readChunk(chunk, job, found)
+    return [...found.values.values()]
+  }
+
+  async #readChunk(chunk: number, job: number, found: Results): Promise<void> {
+    const seen = new Set<number>()
+    for (const message of await this.over(chunk, job)) {
+      if (seen.has(message.seq)) continue
+      seen.add(message.seq)
+      await this.#read(message, found)
+    }
   }
 
   async #read(message: ResultMessage | LostMessage, found: Results): Promise<void> {
