@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import type { ConnectionOptions, Msg, NatsConnection, RequestOptions } from '@nats-io/transport-node'
 import { ClosedError, ConnectError, LinkError, OptionError } from '../errors.ts'
-import { isDenied, isUnknownUser, LostConnection } from './failures.ts'
+import { isDenied, isTimeout, isUnknownUser, LostConnection } from './failures.ts'
 import { describeLink, type Link, type Role } from './link.ts'
 import { type Probe, probe } from './probe.ts'
 import { MINIMUM_SERVER } from './settings.ts'
@@ -26,6 +26,8 @@ const PING_MS = 5000
 /** Between attempts to reconnect: quick for one, spread out for a thousand nodes. */
 const RECONNECT_MS = 150
 const RECONNECT_JITTER_MS = 200
+/** A first refusal is taken for final only when there is a second one, this much later. */
+const REFUSED_MS = 250
 /** Longest wait for what is still to be sent when the connection is closed. */
 const FLUSH_MS = 1000
 
@@ -192,13 +194,12 @@ export async function openConnection(link: Link, options: OpenOptions): Promise<
   }
   checkCluster(link, greeting.server_name)
   const { connect, nkeyAuthenticator } = await import('@nats-io/transport-node')
-  let nc: NatsConnection
-  try {
-    nc = await connect({
+  const attempt = (timeoutMs: number) =>
+    connect({
       servers,
       noRandomize: true,
       name: `dicomp ${options.role} ${options.identity}`,
-      timeout: Math.max(500, deadline - Date.now()),
+      timeout: Math.max(500, timeoutMs),
       inboxPrefix: inboxOf(options.identity),
       maxReconnectAttempts: -1,
       reconnectTimeWait: RECONNECT_MS,
@@ -209,6 +210,14 @@ export async function openConnection(link: Link, options: OpenOptions): Promise<
       noEcho: true,
       ...credentials(link, nkeyAuthenticator),
       ...(link.tls ? { tls: tlsOptions(link, first) } : {}),
+    })
+  let nc: NatsConnection
+  try {
+    nc = await attempt((deadline - Date.now()) / 2).catch(async (error) => {
+      // A server that reads its configuration again refuses or forgets everybody who is in the middle of this.
+      if (!isUnknownUser(error) && !isTimeout(error)) throw error
+      await new Promise((resolve) => setTimeout(resolve, REFUSED_MS))
+      return attempt(deadline - Date.now())
     })
   } catch (error) {
     throw explain(error, link)

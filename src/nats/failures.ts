@@ -19,6 +19,9 @@ export const isDenied = (error: unknown): boolean => isNamed(error, 'PermissionV
 export const isUnknownUser = (error: unknown): boolean =>
   isNamed(error, 'AuthorizationError', 'UserAuthenticationExpiredError')
 
+/** No answer in time. */
+export const isTimeout = (error: unknown): boolean => isNamed(error, 'TimeoutError')
+
 /** It may work when it is tried again. */
 export const isPassing = (error: unknown): boolean =>
   error instanceof LostConnection ||

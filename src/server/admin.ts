@@ -1,5 +1,6 @@
 /** What only the owner of a cluster may ask its server: to read its configuration again, and how it is. */
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type NatsConnection, nkeyAuthenticator } from '@nats-io/transport-node'
 import { DicompError } from '../errors.ts'
 import { SERVER_NAME } from './certificate.ts'
@@ -7,6 +8,7 @@ import { type ClusterState, filesOf } from './state.ts'
 import { hostAndPort } from './tokens.ts'
 
 const TIMEOUT_MS = 5000
+const AGAIN_MS = 250
 
 export interface ServerFacts {
   version: string
@@ -79,13 +81,20 @@ async function adminConnection(dir: string, state: ClusterState): Promise<NatsCo
     ca: readFileSync(filesOf(dir).cert, 'utf8'),
     servername: SERVER_NAME,
   }
-  try {
-    return await connect({
+  const attempt = () =>
+    connect({
       servers: hostAndPort(here, port),
       tls,
       authenticator: nkeyAuthenticator(new TextEncoder().encode(state.admin.seed)),
       reconnect: false,
       timeout: TIMEOUT_MS,
+    })
+  try {
+    return await attempt().catch(async (error) => {
+      // While it reads its configuration again, it refuses who is just coming in.
+      if (/refused/i.test(messageOf(error))) throw error
+      await sleep(AGAIN_MS)
+      return attempt()
     })
   } catch (error) {
     if (/refused/i.test(messageOf(error))) return undefined

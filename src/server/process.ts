@@ -5,10 +5,11 @@ import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DicompError } from '../errors.ts'
 import { reachable } from './admin.ts'
+import { refresh } from './cluster.ts'
 import { serverConfig } from './config.ts'
 import { findServer } from './find.ts'
 import { commandOf, endProcess } from './processes.ts'
-import { filesOf, mustReadState, writePrivately } from './state.ts'
+import { exclusively, filesOf, mustReadState, writePrivately } from './state.ts'
 import { hostAndPort } from './tokens.ts'
 
 export type ServerEvent =
@@ -86,11 +87,11 @@ export async function startServer(dir: string, options: StartOptions = {}): Prom
 }
 
 async function launch(path: string, dir: string, signal?: AbortSignal): Promise<ChildProcess> {
-  const state = mustReadState(dir)
   const files = filesOf(dir)
-  const { host, port } = state.settings
+  const { host, port } = mustReadState(dir).settings
   await mustBeFree(host, port)
-  writePrivately(files.config, serverConfig(state, dir))
+  await exclusively(dir, () => writePrivately(files.config, serverConfig(mustReadState(dir), dir)))
+  const configured = statSync(files.config).mtimeMs
   const log = openSync(files.log, 'a', 0o600)
   const from = statSync(files.log).size
   // In a group of its own: Ctrl-C is for `up`, which lets its node finish first.
@@ -114,6 +115,8 @@ async function launch(path: string, dir: string, signal?: AbortSignal): Promise<
       }
       await sleep(10)
     }
+    // Tokens were changed after it had read them, by who could not reach it yet.
+    if (statSync(files.config).mtimeMs !== configured) await refresh(dir)
     return child
   } catch (error) {
     await end(child)

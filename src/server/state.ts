@@ -156,7 +156,7 @@ export async function exclusively<T>(dir: string, change: () => T | Promise<T>):
       }
       const age = Date.now() - (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
       if (age > STALE_MS) rmSync(lock, { force: true })
-      else await sleep(20)
+      else await sleep(2 + 10 * Math.random())
     }
   }
   try {

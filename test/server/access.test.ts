@@ -1,7 +1,8 @@
 /** Who gets in. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { openConnection } from '../../src/nats/connection.ts'
-import { formatLink, type Link, parseLink } from '../../src/nats/link.ts'
+import { formatLink, type Link, parseLink, type Role } from '../../src/nats/link.ts'
 import { newIdentity } from '../../src/nats/subjects.ts'
 import { createCertificate, pinOfPem } from '../../src/server/certificate.ts'
 import { createToken, endToken, openCluster } from '../../src/server/cluster.ts'
@@ -11,7 +12,8 @@ import { newKeyPair } from '../../src/server/tokens.ts'
 import { open, Raw, speak, startCluster, wanted } from './cluster.ts'
 
 const cluster = await startCluster()
-const enter = (link: Link) => openConnection(link, { role: 'client', identity: newIdentity(link.name) })
+const enter = (link: Link, role: Role = 'client') =>
+  openConnection(link, { role, identity: newIdentity(link.name) })
 const refusal = (link: Link) =>
   enter(link).then(
     () => 'let in',
@@ -133,6 +135,23 @@ test('many commands at once: none is lost, and the server knows all', async () =
     Array.from({ length: 12 }, (_, i) => createToken(cluster.dir, { name: `many-${i}`, role: 'client' })),
   )
   await Promise.all(links.map(async ({ link }) => (await enter(parseLink(link))).close()))
+})
+
+test('who comes in while the server reads its tokens again is let in', async () => {
+  const link = await cluster.link('coming', 'viewer')
+  let changing = true
+  const come = async (): Promise<number> => {
+    let times = 0
+    for (; changing; times++) await (await enter(link, 'viewer')).close()
+    return times
+  }
+  const coming = Promise.all([come(), come(), come(), come()])
+  for (let i = 0; i < 5; i++) {
+    await cluster.link(`change-${i}`, 'client')
+    await sleep(300)
+  }
+  changing = false
+  for (const times of await coming) expect(times).toBeGreaterThan(0)
 })
 
 test('a damaged or unreadable state says so, and is not overwritten', async () => {

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { layOut } from '../../src/nats/layout.ts'
 import { parseLink } from '../../src/nats/link.ts'
@@ -73,6 +74,28 @@ test('stopping while it is being started again ends that, too', async () => {
   await server.stop()
   expect(await birthOf(server.pid)).toBeUndefined()
   expect(await serverFacts(dir, state)).toBeUndefined()
+})
+
+test('tokens that are made while it starts count, whenever that is', async () => {
+  const { dir } = await cluster()
+  const starting = startServer(dir)
+  const links: string[] = []
+  let started = false
+  const done = starting.then(() => {
+    started = true
+  })
+  while (!started) {
+    links.push((await createToken(dir, { name: `t${links.length}`, role: 'client' })).link)
+    await sleep(20)
+  }
+  await done
+  try {
+    expect(links.length).toBeGreaterThan(1)
+    const connections = await Promise.all(links.map((link) => open(parseLink(link), 'viewer')))
+    expect(connections).toHaveLength(links.length)
+  } finally {
+    await (await starting).stop()
+  }
 })
 
 test('it tells how it is, to its owner only', async () => {
