@@ -205,6 +205,18 @@ describe('the ledger', () => {
     expect(again()).toHaveLength(1)
   })
 
+  it('publishes again what a node may have taken that was lost before it said so', () => {
+    const hand = new Hand()
+    const again = (): number => hand.said.splice(0).filter(({ type }) => type === 'republish').length
+    hand.add(0, 1)
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
+    hand.say({ type: 'tick' }, 3100)
+    expect(again()).toBe(0)
+    hand.say({ type: 'nodeLost', node: 'a' })
+    hand.say({ type: 'tick' })
+    expect(again()).toBe(1)
+  })
+
   it('shares the rest of a chunk that takes too long with idle slots', () => {
     const hand = new Hand(2)
     hand.add(0, 40)
