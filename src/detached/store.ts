@@ -1,6 +1,6 @@
 /** Detached jobs of a pool, as they are stored. */
 import { BlobError, JobError } from '../errors.ts'
-import { API_ERROR, request } from '../nats/api.ts'
+import { API_ERROR, patiently, request } from '../nats/api.ts'
 import type { Connection } from '../nats/connection.ts'
 import { detached, type Kind, streamOfKind } from '../nats/detached.ts'
 import {
@@ -195,7 +195,8 @@ export class Store {
 
   async #purge(kind: Kind, filter: string): Promise<void> {
     await this.connection.untilUp()
-    await request(this.connection, `STREAM.PURGE.${this.stream(kind)}`, { filter })
+    const purge = () => request(this.connection, `STREAM.PURGE.${this.stream(kind)}`, { filter })
+    await patiently(this.connection, purge)
   }
 }
 

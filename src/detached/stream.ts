@@ -47,8 +47,11 @@ const FULL: readonly number[] = [
 const MARK = 'Dicomp-Mark'
 const REQUEST_MS = 5000
 const PAUSE_MS = 200
-/** Attempts of a request while the server is there and does not answer. */
-const ATTEMPTS = 5
+/** A store that was never heard of gets this long to answer; one that was (a server that loads its disk) longer. */
+const FIRST_PATIENCE_MS = 4000
+const PATIENCE_MS = 60_000
+/** Replicas lag behind by less than so many pauses. */
+const LAGS = 5
 /** At a time: the server cuts off who leaves 64 MB unread. */
 const BATCH = 256
 const BATCH_BYTES = 8 << 20
@@ -167,23 +170,33 @@ export class Fenced {
         }
         const other = there !== undefined && there.sequence > this.sequence
         // A replica may lag behind; that of a subject that is gone never comes back.
-        if (other || (conflict && ++stale > ATTEMPTS)) throw new FencedError()
+        if (other || (conflict && ++stale > LAGS)) throw new FencedError()
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
       }
     }
   }
 }
 
+/** Connections whose store has answered. */
+const heard = new WeakSet<Connection>()
+
 /** Repeats what fails because the connection does. */
 async function insistently<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+  let since = performance.now()
   for (let attempt = 1; ; attempt++) {
-    await connection.untilUp()
+    if (!connection.up) {
+      await connection.untilUp()
+      since = performance.now()
+    }
     try {
-      return await work()
+      const result = await work()
+      heard.add(connection)
+      return result
     } catch (error) {
       if (error instanceof StoreError || error instanceof ConnectError || connection.nc.isClosed())
         throw error
-      if (connection.up && attempt >= ATTEMPTS) {
+      const patience = heard.has(connection) ? PATIENCE_MS : FIRST_PATIENCE_MS
+      if (connection.up && performance.now() - since > patience) {
         throw new ConnectError(
           'DICOMP_E_SERVER',
           `The store of detached jobs does not answer: ${(error as Error).message}`,
@@ -191,7 +204,7 @@ async function insistently<T>(connection: Connection, work: () => Promise<T>): P
           error,
         )
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * attempt))
+      await new Promise((resolve) => setTimeout(resolve, Math.min(2000, PAUSE_MS * attempt)))
     }
   }
 }
