@@ -31,6 +31,7 @@ import { Programs } from './programs.ts'
 import { consumerIn, Puller } from './puller.ts'
 import { findRuntime, type Runtime } from './runtime.ts'
 import { openSandbox, type Sandbox } from './sandbox.ts'
+import { Voice } from './voice.ts'
 import { Work } from './work.ts'
 
 export interface AgentOptions {
@@ -71,8 +72,6 @@ export type AgentEvent =
 
 /** What is here is a small part of what waits, and cut by its client already: a message for each task would be waste. */
 const LONG_QUEUE = 2
-/** What is not urgent is said together, this long after the first of it, milliseconds. */
-const LATER_MS = 20
 const DRAIN_MS = 30_000
 /** When the time to drain is over, clients get this long to confirm what was handed back. */
 const CONFIRM_MS = 2000
@@ -81,6 +80,8 @@ const STUCK_MS = 1000
 const TIDY_MS = 1000
 /** Consumers for a need that no client has announced for this long are not asked any more. */
 const NEED_MS = 30 * ALIVE_MS
+/** Before the queue is laid out again because something is missing, and between attempts. */
+const PAUSE_MS = 250
 const AGAIN_MS = 1000
 
 export class Agent {
@@ -101,20 +102,17 @@ export class Agent {
   readonly #engine: LocalEngine
   readonly #work: Work
   readonly #puller: Puller
+  readonly #voice: Voice
   readonly #clients = new Clients()
   /** Needs that this node meets, and when each was announced last. */
   readonly #needs = new Map<string, number>()
   readonly #timers: NodeJS.Timeout[] = []
-  /** What is told to JetStream refers to the queue that is there now. */
-  #synced = true
   #laying = false
+  /** How often the connection was lost. */
+  #epoch = 0
   #queueCreated = ''
   #roundTrip = 1
   #state: 'working' | 'draining' | 'left' = 'working'
-  /** What is to be said soon. */
-  readonly #held = new Map<string, [job: number, chunk: number][]>()
-  readonly #acks: string[] = []
-  #later: NodeJS.Timeout | undefined
   #draining: Promise<void> | undefined
   #end: (error: Error | undefined) => void = () => {}
 
@@ -166,6 +164,7 @@ export class Agent {
     this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
     this.#engine = new LocalEngine({ slots, longQueue: LONG_QUEUE })
+    this.#voice = new Voice(connection, (client, job, chunk) => this.#work.isUnsaid(client, job, chunk))
     const blobs = new Blobs(connection)
     this.#work = new Work({
       node: identity,
@@ -176,9 +175,9 @@ export class Agent {
       memory,
       runtime: runtime.command,
       sandbox,
-      send: (client, bytes) => this.#send(client, bytes),
-      answer: (ack, verb) => (verb === '+ACK' ? this.#acknowledge(ack) : this.#answer(ack, verb)),
-      held: (client, job, chunk) => this.#sayHeld(client, job, chunk),
+      send: (client, bytes) => this.#voice.tell(client, bytes),
+      answer: (ack, verb) => this.#voice.answer(ack, verb),
+      held: (client, job, chunk) => this.#voice.held(client, job, chunk),
       room: () => this.#puller.refill(),
     })
     this.#puller = new Puller({
@@ -187,7 +186,7 @@ export class Agent {
       identity,
       wanted: () => this.#work.demand(slots, this.#roundTrip).wanted,
       accept: (data, ack, subject) => this.#accept(data, ack, subject),
-      refuse: (ack) => this.#answer(ack, '-NAK'),
+      refuse: (ack) => this.#voice.answer(ack, '-NAK'),
       missing: (why) => void this.#layOutAgain(new Error(why)),
     })
     this.ended = new Promise((resolve) => (this.#end = resolve))
@@ -243,7 +242,7 @@ export class Agent {
   async stop(): Promise<void> {
     if (this.#state === 'left') return
     this.#puller.stop()
-    this.#sayNow()
+    this.#voice.flush()
     this.#work.close()
     this.#state = 'left'
     this.#beat()
@@ -283,7 +282,7 @@ export class Agent {
   }
 
   async #stopped(): Promise<void> {
-    clearTimeout(this.#later)
+    this.#voice.close()
     this.#puller.stop()
     this.#work.close()
     for (const timer of this.#timers) clearInterval(timer)
@@ -296,14 +295,14 @@ export class Agent {
   #accept(data: Uint8Array, ack: string, subject: string): void {
     const message = readMessage(data, ['task'])
     if (!message) {
-      this.#answer(ack, '+TERM')
+      this.#voice.answer(ack, '+TERM')
       return this.#event({ type: 'dropped', subject, why: 'it is no chunk of tasks' })
     }
     if (!subject.endsWith(`.${message.client}`)) {
-      this.#answer(ack, '+TERM')
+      this.#voice.answer(ack, '+TERM')
       return this.#event({ type: 'dropped', subject, why: 'it names another client than its subject' })
     }
-    if (this.#clients.isGone(message.client)) return this.#answer(ack, '+TERM')
+    if (this.#clients.isGone(message.client)) return this.#voice.answer(ack, '+TERM')
     this.#clients.met(message.client)
     this.#work.accept(message, ack)
   }
@@ -353,43 +352,6 @@ export class Agent {
     }
   }
 
-  #send(client: string, bytes: Uint8Array): void {
-    // Output of a chunk counts from whoever is known to hold it.
-    if (this.#held.has(client)) this.#sayNow()
-    this.#publish(subjects.client(client), bytes)
-  }
-
-  /** What is held is said together, and only of what is still held then: the result of a short chunk says it too. */
-  #sayHeld(client: string, job: number, chunk: number): void {
-    const chunks = this.#held.get(client)
-    if (chunks) chunks.push([job, chunk])
-    else this.#held.set(client, [[job, chunk]])
-    this.#sayLater()
-  }
-
-  /** Acknowledges to JetStream that a chunk is done: nobody waits for that. */
-  #acknowledge(ack: string): void {
-    this.#acks.push(ack)
-    this.#sayLater()
-  }
-
-  /** A message costs about 0.1 ms at each end, and a write to the socket as much again: these need not be first. */
-  #sayLater(): void {
-    this.#later ??= setTimeout(() => this.#sayNow(), LATER_MS)
-  }
-
-  #sayNow(): void {
-    clearTimeout(this.#later)
-    this.#later = undefined
-    for (const ack of this.#acks.splice(0)) this.#answer(ack, '+ACK')
-    for (const [client, all] of this.#held) {
-      const chunks = all.filter(([job, chunk]) => this.#work.isUnsaid(client, job, chunk))
-      if (chunks.length === 0) continue
-      this.#publish(subjects.client(client), writeMessage({ type: 'held', node: this.node, chunks }))
-    }
-    this.#held.clear()
-  }
-
   #learn(need: Need): void {
     const key = needKey(need)
     if (key === ANY || !meets(need, { tags: this.#options.tags ?? [], memory: this.#memory })) return
@@ -422,11 +384,11 @@ export class Agent {
       protocol: PROTOCOL,
       held: Array.from(this.#work.chunks.values(), ({ client, job, id }) => [client, job, id]),
     }
-    this.#publish(subjects.heartbeat(this.pool, this.node), writeMessage(heartbeat))
+    this.#voice.publish(subjects.heartbeat(this.pool, this.node), writeMessage(heartbeat))
   }
 
   #renew(): void {
-    for (const { ack } of this.#work.chunks.values()) if (ack !== undefined) this.#answer(ack, '+WPI')
+    for (const { ack } of this.#work.chunks.values()) if (ack !== undefined) this.#voice.answer(ack, '+WPI')
   }
 
   #tidy(): void {
@@ -468,20 +430,9 @@ export class Agent {
 
   // ---- the connection -----------------------------------------------------------------------------------
 
-  #publish(subject: string, bytes: Uint8Array): void {
-    const { nc, up } = this.#connection
-    // What is said while nobody listens is said again afterwards, by outbox and heartbeat.
-    if (up && !nc.isClosed()) nc.publish(subject, bytes)
-  }
-
-  #answer(ack: string, verb: string): void {
-    const { nc, up } = this.#connection
-    if (this.#synced && up && !nc.isClosed()) nc.publish(ack, verb)
-  }
-
   #disconnected(): void {
-    this.#synced = false
-    this.#acks.length = 0
+    this.#voice.disconnected()
+    this.#epoch++
     this.#puller.pause()
     this.#event({ type: 'disconnected' })
   }
@@ -499,15 +450,20 @@ export class Agent {
     if (this.#laying) return
     this.#laying = true
     this.#puller.pause()
-    if (trouble) this.#event({ type: 'trouble', error: trouble })
+    if (trouble) {
+      this.#event({ type: 'trouble', error: trouble })
+      // Whatever it is, it may last.
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    }
     while (this.#connection.up && this.#state !== 'left') {
+      const epoch = this.#epoch
       try {
         await layOut(this.#connection)
         const created = await this.#created()
         if (created !== this.#queueCreated) this.#work.queueLost()
         this.#queueCreated = created
         this.#roundTrip = await this.#connection.nc.rtt()
-        break
+        if (epoch === this.#epoch) break
       } catch (error) {
         this.#event({ type: 'trouble', error: error as Error })
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
@@ -515,7 +471,7 @@ export class Agent {
     }
     this.#laying = false
     if (!this.#connection.up) return
-    this.#synced = true
+    this.#voice.synced = true
     // Their consumers may be gone; clients announce again what they still need.
     for (const need of this.#needs.keys()) this.#puller.remove(need)
     this.#needs.clear()

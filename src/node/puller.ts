@@ -183,7 +183,9 @@ export class Puller {
     const pull = this.#pulls.get(id)
     if (!pull) return
     this.#end(pull)
-    if (code === 404) {
+    // 408 at once: it has something, but for those who are parked there already. Asked again and again by a thousand
+    // nodes, a server does nothing else.
+    if (code === 404 || (code === 408 && !pull.parked)) {
       pull.source.hot = false
       if (this.#active && this.#options.wanted() > 0) this.#ask(pull.source, true, 1)
     } else if (code !== 408) return this.#options.missing(`${pull.source.consumer}: ${code} ${why}`)
