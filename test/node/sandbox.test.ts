@@ -1,10 +1,11 @@
 /** What tasks can and cannot do in a sandbox. Needs bubblewrap, and a system that lets it work. */
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { cacheDir } from '../../src/capture/cache.ts'
 import { OutOfMemoryError, TaskTimeoutError } from '../../src/errors.ts'
+import { residentBytes, residentBytesOfAll } from '../../src/slot/memory.ts'
 import { eventually, processesWith } from '../slots/leftovers.ts'
 import { setUp } from './setup.ts'
 
@@ -81,6 +82,19 @@ describe.runIf(works)('a sandbox', () => {
     await client.task({ chunk: 1, inputs: [1], body })
     expect((await client.results(1)).lost.get(0)).toBeInstanceOf(OutOfMemoryError)
   })
+})
+
+it.runIf(process.platform === 'linux')('memory is that of all processes of a slot', async () => {
+  const script = 'const kept = Buffer.alloc(80e6, 1); setInterval(() => kept, 1000)'
+  // The shell stays, since something comes after.
+  const shell = spawn('/bin/sh', ['-c', `"$0" -e '${script}'; true`, process.execPath], { detached: true })
+  try {
+    const pid = shell.pid as number
+    await eventually(() => expect(residentBytesOfAll(pid)).toBeGreaterThan(80e6))
+    expect(residentBytes(pid)).toBeLessThan(80e6)
+  } finally {
+    process.kill(-(shell.pid as number), 'SIGKILL')
+  }
 })
 
 it('a node without bubblewrap says how to get it', async () => {
