@@ -9,7 +9,7 @@ import { check, type Verdict } from './checker.ts'
 import { breakThings } from './faults.ts'
 import { readExecutions, readHistory } from './history.ts'
 import type { Store } from './observer.ts'
-import { describePlan, type JobPlan, type Plan } from './plan.ts'
+import { describePlan, type Fault, type JobPlan, type Plan } from './plan.ts'
 import { processesOf } from './processes.ts'
 import { hasEnded, until, World } from './world.ts'
 
@@ -35,6 +35,10 @@ const REST_MS = 30_000
 const DRAIN_MS = 15_000
 /** The code of a job that stays in the object store, until it expires; arguments and results do not. */
 const CODE_BYTES = 20_000
+/** Uploads that were interrupted stay until they expire. */
+const SPARE_BYTES = 2_000_000
+/** Whoever dies may leave what it had stored for others, until that expires too. */
+const KILLS: Fault['type'][] = ['killClient', 'killDriver', 'killNode']
 /** After this a program has noticed, and acted. */
 const GRACE_MS = 5000
 /** What the client that is killed works on: more than it can see the end of. */
@@ -49,10 +53,10 @@ export async function carryOut(plan: Plan, options: TrialOptions = {}): Promise<
     const began = performance.now()
     const killedAt = await work(plan, world, violations)
     const ms = Math.round(performance.now() - began)
-    const store = await rest(world, killedAt === undefined ? REST_MS : ORPHAN_MS + REST_MS, violations)
-    if (store && killedAt === undefined && store.objectBytes > plan.jobs.length * CODE_BYTES) {
-      violations.push(`${store.objectBytes} bytes are left in the object store`)
-    }
+    const most = plan.faults.some(({ type }) => KILLS.includes(type))
+      ? Infinity
+      : plan.jobs.length * CODE_BYTES + SPARE_BYTES
+    const store = await rest(world, most, killedAt === undefined ? REST_MS : ORPHAN_MS + REST_MS, violations)
     await leave(world, violations)
 
     const executions = readExecutions(join(world.folder, 'notes'))
@@ -114,13 +118,19 @@ const connected = (client: ChildProcess): Promise<unknown> =>
   Promise.race([once(client.stdout as Readable, 'data'), once(client, 'exit')])
 
 /** Slots are free, the queue is empty, the client is gone. */
-async function rest(world: World, ms: number, violations: string[]): Promise<Store | undefined> {
+async function rest(
+  world: World,
+  mostBytes: number,
+  ms: number,
+  violations: string[],
+): Promise<Store | undefined> {
   let store: Store | undefined
   const atRest = async (): Promise<string | undefined> => {
     store = await world.observer.store().catch(() => undefined)
     if (!store) return 'the servers do not say what they store'
     if (store.queued > 0 || store.pending > 0)
       return `the queue has ${store.queued} chunks, ${store.pending} given out`
+    if (store.objectBytes > mostBytes) return `the object store has ${store.objectBytes} bytes`
     if (store.detached > 0) return `${store.detached} messages of detached jobs are left`
     const nodes = world.observer.nodes(2000)
     if (nodes.length < world.nodes.length) return `${nodes.length} of ${world.nodes.length} nodes are there`

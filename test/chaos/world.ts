@@ -131,6 +131,9 @@ export class World {
         if (child.exitCode !== 0) late.push(`${name} (exit ${child.exitCode ?? child.signalCode})`)
       } catch {
         late.push(`${name} (still there)`)
+        // Writes what keeps it into the folder of the run.
+        child.kill('SIGUSR2')
+        await new Promise((resolve) => setTimeout(resolve, 1000))
       }
     }
     await Promise.all(this.drivers.map((driver, number) => dismiss(driver, `driver ${number}`)))
@@ -158,7 +161,8 @@ export class World {
   #spawn(program: string, name: string, args: string[]): ChildProcess {
     const tmp = this.tmpOf(name)
     mkdirSync(tmp)
-    const child = spawn(process.execPath, ['--import', 'tsx', join(HERE, program), ...args], {
+    const report = ['--report-on-signal', `--report-directory=${this.folder}`]
+    const child = spawn(process.execPath, [...report, '--import', 'tsx', join(HERE, program), ...args], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
