@@ -93,6 +93,7 @@ const ALL: Fault['type'][] = [
   'killSlot',
   'stopSlot',
   'stopClient',
+  'killClient',
   'killServer',
   'stopServer',
   'cutLink',
