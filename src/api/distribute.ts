@@ -168,6 +168,8 @@ export function createHandle<A extends unknown[], R>(
     inputs: unknown,
     more: TaskOptions & Partial<DetachedOptions> = {},
   ): Job<R> | Promise<DetachedJob<R>> => {
+    // Spread, anything would be an object.
+    if (typeof more !== 'object' || more === null || Array.isArray(more)) mergeOptions({}, more)
     const { detached = false, keep, ...rest } = more
     flag('detached', detached)
     if (detached) return submitLater(() => parts(rest, false, submit), inputs, keep)

@@ -104,12 +104,11 @@ describe('connect', () => {
     [{ env: { A: 1 } }, '`env.A` to be a string'],
     [
       { threads: 2 },
-      'no option `threads` in the options of connect(); there are slots, isolation, memory, env',
+      'no option `threads` in the options of connect(); there are url, slots, isolation, memory, env',
     ],
-    [
-      'nats://localhost',
-      "Expected the options of connect() to be an object, got 'nats://localhost' (string)",
-    ],
+    [5, 'Expected the options of connect() to be an object, got 5 (number)'],
+    [{ url: 5 }, '`url` to be a link to a cluster, got 5 (number)'],
+    [{ url: 'nats://localhost', slots: 2 }, '`slots` is a matter of this computer'],
   ])('refuses %j: %s', async (options, message) => {
     const error = (await rejection(connect(options as never))) as Error
     expect(error).toMatchObject({ name: 'OptionError', code: 'DICOMP_E_OPTION' })
