@@ -65,11 +65,11 @@ export function addJoin(program: Command, finish: Finish): void {
     .option('--json', 'print events as JSON lines')
     .addHelpText(
       'after',
-      examples([
+      `${examples([
         "dicomp join 'dicomp://node:…@10.0.0.5:4222/main?pin=…'",
         'dicomp join @/etc/dicomp/node.link --slots 8 --tags gpu,big --memory 4GB',
         'DICOMP_URL=dicomp://… dicomp join --name attic',
-      ]) + '\n\nCtrl-C or SIGTERM: finish what runs, hand back the rest, leave. Once more: leave at once.',
+      ])}\n\nCtrl-C or SIGTERM: finish what runs, hand back the rest, leave. Once more: leave at once.`,
     )
     .action((link, options) => finish(import('./join.ts').then(({ join }) => join(link, options))))
 }

@@ -31,7 +31,7 @@ export function drain(name: string, options: ClusterOptions): Promise<number> {
         beats.length === 0 ? nobody(connection) : `name one of: ${beats.map((beat) => beat.name).join(', ')}`,
       )
     }
-    connection.nc.publish(subjects.node(found.node), writeMessage({ type: 'drain' }))
+    connection.nc.publish(subjects.node(found.node, connection.identity), writeMessage({ type: 'drain' }))
     await connection.nc.flush()
     const chunks = found.held.length
     if (options.json) printJson({ node: found.name, state: 'draining', chunks })

@@ -34,7 +34,7 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
   client: (user, pool) => ({
     publish: [
       `dicomp.t.${pool}.*.*.${user}.*`,
-      'dicomp.n.*.*',
+      `dicomp.n.*.*.${user}.*`,
       `dicomp.a.${pool}.${user}.*`,
       `dicomp.roll.${pool}`,
       '$JS.API.INFO',
@@ -65,7 +65,7 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
       ...detachedForNodes(pool),
       ...blobs(pool),
     ],
-    subscribe: [`dicomp.n.${user}.*`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`, `dicomp.hb.${pool}.>`],
+    subscribe: [`dicomp.n.${user}.*.>`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`, `dicomp.hb.${pool}.>`],
   }),
   viewer: (_, pool) => ({
     publish: [`dicomp.roll.${pool}`],

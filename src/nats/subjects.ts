@@ -26,8 +26,9 @@ export const subjects = {
   allTasks: (pool: string) => `${NS}.t.${pool}.>`,
   /** To one client: held, results, logs, progress. */
   client: (client: string) => `${NS}.c.${client}`,
-  /** To one node: confirm, drop, drain. */
-  node: (node: string) => `${NS}.n.${node}`,
+  /** To one node, from a client: confirm, drop, drain. Client last: nobody speaks for another one. */
+  node: (node: string, client: string) => `${NS}.n.${node}.${client}`,
+  allOfNode: (node: string) => `${NS}.n.${node}.>`,
   /** From clients to all nodes of a pool: alive, bye. */
   clients: (pool: string, client: string) => `${NS}.a.${pool}.${client}`,
   allClients: (pool: string) => `${NS}.a.${pool}.>`,

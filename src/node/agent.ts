@@ -195,7 +195,7 @@ export class Agent {
 
   async #begin(): Promise<void> {
     const { nc, pool, identity } = this.#connection
-    this.#listen(subjects.node(identity), ['confirm', 'drop', 'dropTasks', 'forget', 'drain'])
+    this.#listen(subjects.allOfNode(identity), ['confirm', 'drop', 'dropTasks', 'forget', 'drain'])
     this.#listen(subjects.allClients(pool), ['alive', 'bye'])
     nc.subscribe(subjects.roll(pool), { callback: () => this.#beat() })
     this.#connection.onStatus((status) => {
@@ -323,6 +323,9 @@ export class Agent {
   }
 
   #handle(message: NonNullable<ReturnType<typeof readMessage<MessageType>>>, subject: string): void {
+    // The server lets a client publish only under its own name.
+    if ('client' in message && !subject.endsWith(`.${message.client}`))
+      return this.#event({ type: 'dropped', subject, why: 'it names another client than its subject' })
     switch (message.type) {
       case 'confirm':
         for (const [job, chunk, seq] of message.got) this.#work.confirm(message.client, job, chunk, seq)
@@ -339,13 +342,11 @@ export class Agent {
       case 'drain':
         return void this.drain()
       case 'alive': {
-        if (!subject.endsWith(`.${message.client}`)) return
         this.#clients.heard(message.client)
         for (const need of message.needs) this.#learn(need)
         return
       }
       case 'bye': {
-        if (!subject.endsWith(`.${message.client}`)) return
         this.#clients.left(message.client)
         return this.#work.endClient(message.client)
       }

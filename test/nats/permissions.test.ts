@@ -75,9 +75,9 @@ describe.each([
     node.nc.publish(task?.reply ?? '', '+WPI')
     node.nc.publish(subjects.client(client.identity), result.hash)
     for await (const msg of results) expect(msg.string()).toBe(result.hash)
-    const confirmed = node.nc.subscribe(subjects.node(node.identity), { max: 1 })
+    const confirmed = node.nc.subscribe(subjects.allOfNode(node.identity), { max: 1 })
     await node.nc.flush()
-    client.nc.publish(subjects.node(node.identity), 'confirm')
+    client.nc.publish(subjects.node(node.identity, client.identity), 'confirm')
     for await (const msg of confirmed) expect(msg.string()).toBe('confirm')
     // An acknowledgement with a reply is answered once it counts.
     await node.request(task?.reply ?? '', '+ACK', { timeout: 2000 })

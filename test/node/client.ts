@@ -145,7 +145,7 @@ export class FakeClient {
   }
 
   toNode(node: string, message: ToNode): void {
-    this.connection.nc.publish(subjects.node(node), writeMessage(message))
+    this.connection.nc.publish(subjects.node(node, this.id), writeMessage(message))
   }
 
   toNodes(message: ToNodes): void {

@@ -81,7 +81,7 @@ describe('hostile messages', () => {
     const agent = await setup.join()
     const { nc, pool } = client.connection
     const to = [
-      subjects.node(agent.node),
+      subjects.node(agent.node, client.id),
       subjects.clients(pool, client.id),
       subjects.roll(pool),
       `_INBOX_${agent.node}.pull.x`,
@@ -90,7 +90,10 @@ describe('hostile messages', () => {
     for (const subject of to) for (const bytes of GARBAGE) nc.publish(subject, bytes)
     for (const bytes of GARBAGE) await nc.request(subjects.task(pool, 'p1', 'any', client.id), bytes)
     // The right kind at the wrong place.
-    nc.publish(subjects.node(agent.node), writeMessage({ type: 'alive', client: client.id, needs: [] }))
+    nc.publish(
+      subjects.node(agent.node, client.id),
+      writeMessage({ type: 'alive', client: client.id, needs: [] }),
+    )
     nc.publish(subjects.clients(pool, client.id), writeMessage({ type: 'drain' }))
     await client.untilQueued(0)
     await client.task({ chunk: 1, inputs: [3] })
@@ -104,11 +107,15 @@ describe('hostile messages', () => {
 
   it('that speak for another client are dropped', async () => {
     const { client } = setup
-    await setup.join()
+    const agent = await setup.join()
     const { nc, pool } = client.connection
     const file = setup.newFile()
     await client.task({ chunk: 1, inputs: [file], body: WAITS })
     await eventually(() => expect(begun(file)).toBe(1))
+    nc.publish(
+      subjects.node(agent.node, 'tester.other'),
+      writeMessage({ type: 'drop', client: client.id, chunks: [[1, 1]] }),
+    )
     nc.publish(subjects.clients(pool, 'tester.other'), writeMessage({ type: 'bye', client: client.id }))
     await nc.request(
       subjects.task(pool, 'p1', 'any', 'tester.other'),

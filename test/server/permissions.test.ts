@@ -58,7 +58,7 @@ const NOBODY_HEARS = [
   'dicomp.c.zoe.*',
   'dicomp.c.*.x',
   'dicomp.n.>',
-  'dicomp.n.zoe.*',
+  'dicomp.n.zoe.>',
   'dicomp.t.>',
   task('zoe'),
   '_INBOX.>',
@@ -94,6 +94,7 @@ const ROLES: Record<string, Rules> = {
       subjects.heartbeat('main', 'ann.x'), // pose as a node
       subjects.heartbeat('main', 'gpu.x'),
       subjects.clients('main', 'bob.x'), // say good-bye for another
+      subjects.node('gpu.x', 'bob.x'), // drop what is another's
       `$JS.API.CONSUMER.MSG.NEXT.${QUEUE}.p1_any`, // take tasks
       `$JS.API.CONSUMER.CREATE.${QUEUE}.mine`,
       `$JS.API.STREAM.CREATE.${QUEUE}`,
@@ -101,10 +102,10 @@ const ROLES: Record<string, Rules> = {
       `$JS.ACK.d.h.${QUEUE}.p1_any.1.1.1.1.0`,
       '_INBOX_bob.x.1', // answer in another's place
     ],
-    cannotHear: ['dicomp.c.bob.*', 'dicomp.n.gpu.*', 'dicomp.a.main.>', '_INBOX_bob.>', 'dicomp.hb.other.>'],
+    cannotHear: ['dicomp.c.bob.*', 'dicomp.n.gpu.>', 'dicomp.a.main.>', '_INBOX_bob.>', 'dicomp.hb.other.>'],
     publishes: [
       task('ann'),
-      subjects.node('gpu.x'),
+      subjects.node('gpu.x', 'ann.x'),
       subjects.clients('main', 'ann.x'),
       subjects.roll('main'),
       `$JS.API.STREAM.INFO.${QUEUE}`,
@@ -121,13 +122,13 @@ const ROLES: Record<string, Rules> = {
       subjects.heartbeat('other', 'gpu.x'),
       subjects.clients('main', 'ann.x'), // pose as a client
       subjects.clients('main', 'gpu.x'),
-      subjects.node('other.x'), // tell other nodes what to do
-      subjects.node('gpu.x'),
+      subjects.node('other.x', 'ann.x'), // tell other nodes what to do
+      subjects.node('gpu.x', 'gpu.x'),
       `$JS.API.STREAM.PURGE.${STORE}`,
       `$JS.API.CONSUMER.CREATE.${STORE}.mine`,
       '_INBOX_ann.x.1',
     ],
-    cannotHear: ['dicomp.c.ann.*', 'dicomp.n.other.*', 'dicomp.a.other.>', '_INBOX_ann.>'],
+    cannotHear: ['dicomp.c.ann.*', 'dicomp.n.other.>', 'dicomp.a.other.>', '_INBOX_ann.>'],
     publishes: [
       subjects.client('ann.x'),
       subjects.heartbeat('main', 'gpu.x'),
@@ -136,7 +137,7 @@ const ROLES: Record<string, Rules> = {
       `$JS.ACK.${QUEUE}.p1_any.1.1.1.1.0`,
       `$JS.ACK.d.h.${QUEUE}.p1_any.1.1.1.1.0`,
     ],
-    hears: ['dicomp.n.gpu.x', 'dicomp.a.main.>', 'dicomp.roll.main', 'dicomp.hb.main.>', '_INBOX_gpu.x.>'],
+    hears: ['dicomp.n.gpu.x.>', 'dicomp.a.main.>', 'dicomp.roll.main', 'dicomp.hb.main.>', '_INBOX_gpu.x.>'],
   },
   viewer: {
     raw: () => eve,
@@ -144,7 +145,7 @@ const ROLES: Record<string, Rules> = {
     cannotPublish: [
       task('eve'),
       subjects.client('ann.x'),
-      subjects.node('gpu.x'),
+      subjects.node('gpu.x', 'eve.x'),
       subjects.heartbeat('main', 'eve.x'),
       subjects.clients('main', 'eve.x'),
       '$JS.API.INFO',
@@ -154,7 +155,7 @@ const ROLES: Record<string, Rules> = {
       `$O.${bucketOf('main')}.C.x`,
       `$JS.API.DIRECT.GET.${STORE}`,
     ],
-    cannotHear: ['dicomp.c.eve.*', 'dicomp.c.ann.*', 'dicomp.n.eve.*', 'dicomp.a.main.>', 'dicomp.roll.main'],
+    cannotHear: ['dicomp.c.eve.*', 'dicomp.c.ann.*', 'dicomp.n.eve.>', 'dicomp.a.main.>', 'dicomp.roll.main'],
     publishes: [subjects.roll('main')],
     hears: ['dicomp.hb.main.>', '_INBOX_eve.x.>'],
   },

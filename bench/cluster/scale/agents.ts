@@ -57,7 +57,7 @@ class SimulatedNode {
       refuse: (ack) => nc.publish(ack, '-NAK'),
       missing: (why) => process.stderr.write(`${name}: ${why}\n`),
     })
-    nc.subscribe(subjects.node(identity), { callback: (_, { data }) => this.#told(data) })
+    nc.subscribe(subjects.allOfNode(identity), { callback: (_, { data }) => this.#told(data) })
     nc.subscribe(subjects.roll(pool), { callback: () => this.#beat() })
     // Spread over the interval, as those of real nodes are.
     setTimeout(() => setInterval(() => this.#beat(), HEARTBEAT_MS), Math.random() * HEARTBEAT_MS)

@@ -115,7 +115,7 @@ export class NatsEngine implements Engine {
       },
     })
     this.#mail = new Mail(identity, (node, bytes) => {
-      if (isIdentity(node)) this.#publish(subjects.node(node), bytes)
+      if (isIdentity(node)) this.#publish(subjects.node(node, identity), bytes)
     })
     this.#server = nc.info?.server_id
     this.#subscribe(subjects.client(identity), (message) => this.#receive(message))
