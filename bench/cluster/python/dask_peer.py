@@ -20,13 +20,7 @@ class Peer:
         self.processes = []
         self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show",
                     "--scheduler-file", file)
-        deadline = time.monotonic() + 30
-        while not os.path.exists(file):
-            if time.monotonic() > deadline:
-                raise RuntimeError("the scheduler did not start")
-            time.sleep(0.01)
-        with open(file) as text:
-            address = json.load(text)["address"]
+        address = self._address(file)
         # One node is as many worker processes as it has slots; several nodes are one process each.
         workers, threads = (slots, 1) if nodes == 1 else (1, slots)
         self.nodes = [
@@ -36,6 +30,17 @@ class Peer:
         ]
         self.client = Client(address, set_as_default=True)
         self.client.wait_for_workers(workers * nodes)
+
+    def _address(self, file):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                with open(file) as text:
+                    return json.load(text)["address"]
+            except (FileNotFoundError, ValueError):
+                # Not there, or being written.
+                time.sleep(0.01)
+        raise RuntimeError("the scheduler did not start")
 
     def _start(self, *args):
         # Workers import `tasks` by its name.
