@@ -13,7 +13,7 @@ import { Random } from './random.ts'
 const HERE = fileURLToPath(new URL('.', import.meta.url))
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 /** Patience with what may take long on a busy machine; nothing waits this long when all is well. */
-const START_MS = 20_000
+const START_MS = 60_000
 
 export interface NodeProcess {
   slots: number
