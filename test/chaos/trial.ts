@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { ORPHAN_MS } from '../../src/nats/settings.ts'
+import { ACK_WAIT_MS, ORPHAN_MS } from '../../src/nats/settings.ts'
 import { check, type Verdict } from './checker.ts'
 import { breakThings } from './faults.ts'
 import { readExecutions, readHistory } from './history.ts'
@@ -30,8 +30,13 @@ export interface TrialOptions {
 
 /** All outcomes have to be there this long after the begin of the run, milliseconds, on a machine that has other work. */
 const WORK_MS = 150_000
-/** Afterwards everything has to be at rest within this time. Longer than the queue's lease. */
-const REST_MS = 30_000
+/** After this a program has noticed, and acted. */
+const GRACE_MS = 5000
+/**
+ * Afterwards everything has to be at rest within this time: a chunk whose acknowledgement was lost is given out again,
+ * perhaps to a node that has not heard the goodbye of its client.
+ */
+const REST_MS = ACK_WAIT_MS + ORPHAN_MS + GRACE_MS
 const DRAIN_MS = 15_000
 /** The code of a job that stays in the object store, until it expires; arguments and results do not. */
 const CODE_BYTES = 20_000
@@ -39,8 +44,6 @@ const CODE_BYTES = 20_000
 const SPARE_BYTES = 2_000_000
 /** Whoever dies may leave what it had stored for others, until that expires too. */
 const KILLS: Fault['type'][] = ['killClient', 'killDriver', 'killNode']
-/** After this a program has noticed, and acted. */
-const GRACE_MS = 5000
 /** What the client that is killed works on: more than it can see the end of. */
 const DOOMED: JobPlan = { id: 900, kind: 'sleepy', tasks: 1000, via: 'settled', at: 0 }
 
