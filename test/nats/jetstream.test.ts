@@ -96,7 +96,9 @@ test('a pull that waits gets what is published later; one whose node has gone ta
   const waiting = pull(node, 'p1_any', 5000)
   await sleep(50)
   await publish(node, 'first')
-  expect((await waiting)?.string()).toBe('first')
+  const first = await waiting
+  expect(first?.string()).toBe('first')
+  await node.request(first?.reply ?? '', '+ACK', { timeout: 2000 })
   const gone = await openConnection(node.link, { role: 'node', identity: newIdentity() })
   pull(gone, 'p1_any', 5000).catch(() => {})
   await gone.nc.flush()
