@@ -52,7 +52,7 @@ describe('bytes of one runtime decode on every other', () => {
 
   for (const writer of NAMES) {
     it(`written by ${writer}`, (context) => {
-      if (!binaries.has(writer)) context.skip(`${writer} could not be installed here`)
+      if (!binaries.has(writer)) context.skip(`${writer} is not published for this system`)
       for (const [reader, result] of reports.get(writer) as Map<string, string>) {
         expect(`read by ${reader}: ${result}`).toBe(`read by ${reader}: same`)
       }

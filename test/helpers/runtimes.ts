@@ -20,8 +20,8 @@ const known = new Map<RuntimeName, Promise<string | undefined>>()
 
 /**
  * Path of the binary of a runtime, installed on first use.
- * @returns undefined where the runtime has no package for this platform, or could not be installed in three attempts
- * (the reason is printed to stderr).
+ * @returns undefined where nobody publishes the runtime for this system: only then may a test be skipped
+ * @throws when it is published and could not be installed in three attempts
  */
 export function runtime(name: RuntimeName): Promise<string | undefined> {
   const path = known.get(name) ?? find(name)
@@ -88,7 +88,10 @@ function isMusl(): boolean {
   return report?.header?.glibcVersionRuntime === undefined
 }
 
-/** Installs beside `home` and renames, so that a half-done install is never found. */
+/**
+ * Installs beside `home` and renames, so that a half-done install is never found.
+ * @returns false where there is no such package
+ */
 async function install(home: string, source: Source): Promise<boolean> {
   const staging = `${home}.${process.pid}`
   let reason: unknown
@@ -119,8 +122,8 @@ async function install(home: string, source: Source): Promise<boolean> {
     }
   }
   await rm(staging, { recursive: true, force: true })
-  console.error(`Could not install ${source.name}@${source.range}:`, reason)
-  return false
+  if (/\bE404\b/.test((reason as { stderr?: string }).stderr ?? '')) return false
+  throw new Error(`Could not install ${source.name}@${source.range}`, { cause: reason })
 }
 
 async function take(lock: string): Promise<boolean> {

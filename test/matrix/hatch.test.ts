@@ -32,7 +32,7 @@ const WAYS: [name: string, binary: () => Promise<string | undefined>, args: stri
 describe.each(WAYS)('%s', (_, binary, args, why) => {
   test('modules work, closures are refused', { timeout: 400_000 }, async (context) => {
     const file = await binary()
-    if (file === undefined) return context.skip('this runtime could not be installed for this system')
+    if (file === undefined) return context.skip('this runtime is not published for this system')
     const env = { DICOMP_CACHE_DIR: join(workspace.root, 'cache') }
     const { stdout, stderr, code } = await execute(file, [...args, 'main.js'], { cwd: workspace.root, env })
     expect({ code, ...(code === 0 ? {} : { stderr }) }).toEqual({ code: 0 })

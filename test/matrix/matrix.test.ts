@@ -23,7 +23,7 @@ describe.concurrent.each(RUNNERS.map((runner) => [runner.name, runner] as const)
   for (const version of runner.nodes) {
     test.concurrent(version, { timeout: 10 * MINUTES }, async (context) => {
       const binary = await runtime(version)
-      if (binary === undefined) return context.skip(`${version} could not be installed for this system`)
+      if (binary === undefined) return context.skip(`${version} is not published for this system`)
       expect(await failuresOf(runner, version, binary)).toEqual([])
     })
   }

@@ -40,7 +40,7 @@ test.for(ARGUMENTS)(
   '%s: TLS with a pin, a key, the object store, and an end',
   async ([name, args], context) => {
     const binary = await runtime(name)
-    if (binary === undefined) return context.skip(`${name} could not be installed for this system`)
+    if (binary === undefined) return context.skip(`${name} is not published for this system`)
     const run = (pin: string) =>
       promisify(execFile)(binary, [...args, PROGRAM], {
         env: { ...process.env, LINK: `dicomp://laptop:${seed}@127.0.0.1:${nats.port}/main?pin=${pin}` },
