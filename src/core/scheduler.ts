@@ -349,6 +349,7 @@ export class Scheduler {
       begun: false,
       waiting: false,
       state: 'running',
+      alone: this.#chunks.size === 0 && job.queue.length === 0,
       asked: false,
     }
     job.pace.largest = Math.max(job.pace.largest, count)

@@ -59,6 +59,8 @@ export interface Chunk {
   waiting: boolean
   /** `stopping`: nobody wants its results any more; it has some grace before its slot is killed. */
   state: 'running' | 'stopping'
+  /** Nothing else ran or waited when it was sent: somebody may be waiting for just this. */
+  alone: boolean
   /** The slot was asked to give back what has not begun. */
   asked: boolean
 }

@@ -5,6 +5,7 @@
 import { Scheduler } from '../core/scheduler.ts'
 import type { Action, Chunk, Event } from '../core/state.ts'
 import { ClosedError, TaskTimeoutError } from '../errors.ts'
+import { AWAKE_MS, Awake } from '../slot/awake.ts'
 import { endGuard } from '../slot/guard.ts'
 import { spawnProcess } from '../slot/process.ts'
 import type { DoneMessage, FromSlot, SlotKind } from '../slot/protocol.ts'
@@ -51,6 +52,7 @@ export class LocalEngine implements Engine {
   /** Why each slot died, until its tasks are settled. */
   readonly #exits = new Map<number, Exit & { label: string }>()
   readonly #exiting = new Set<Promise<void>>()
+  readonly #awake = new Awake()
   readonly #later = new Set<NodeJS.Timeout>()
   /** Chunks that were told to stop and have not ended yet: what they print still belongs to their job. */
   readonly #ending = new Map<number, Chunk>()
@@ -193,11 +195,14 @@ export class LocalEngine implements Engine {
         attempt: chunk.attempt,
         job: spec.id,
         timed: spec.timeout !== undefined,
+        alone: chunk.alone,
         skip,
         payload,
       },
       owned ? movableBuffers(payload) : givenBuffers(payload),
     )
+    const { msPerTask } = chunk.job.pace
+    if (chunk.alone && msPerTask !== undefined && msPerTask < AWAKE_MS) this.#awake.stay()
   }
 
   #lost(action: Extract<Action, { type: 'lost' }>): void {
@@ -278,6 +283,7 @@ export class LocalEngine implements Engine {
     if (message.last) this.#endTimer(message.chunk)
     if (message.last) this.#chunks.delete(message.chunk)
     if (message.last) this.#ending.delete(message.chunk)
+    this.#awake.rest()
     const { count, last, ms, payload } = message
     // First the next chunk goes out, then this one's results are unpacked: the slot does not wait for us.
     if (job) this.#count(job, -count)

@@ -3,6 +3,7 @@
  * milliseconds it reports what is done, lets messages in, and stops if the rest was asked back or aborted.
  */
 import { CancelledError, LoadError } from '../errors.ts'
+import { AWAKE_MS, Awake } from '../slot/awake.ts'
 import type { Payload, RunMessage } from '../slot/protocol.ts'
 import { leaveTask, outsideTasks, runInTask, type TaskContext } from './context.ts'
 import type { Port } from './port.ts'
@@ -11,6 +12,9 @@ import { decodePayload, encodeResults } from './results.ts'
 
 /** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
 const SLICE_MS = 12
+
+/** Time between two lone calls, waking up included, in which it is worth to stay awake for the next one. */
+const CLOSELY_MS = 2 * AWAKE_MS
 
 type Pause = PromiseLike<unknown> | 'look' | 'over'
 
@@ -40,6 +44,10 @@ export class Executor {
   readonly #programs: Programs
   readonly #queue: Chunk[] = []
   readonly #running = new Map<number, Chunk>()
+  readonly #awake = new Awake()
+  #finishedAt = 0
+  /** The last lone call followed the one before within CLOSELY_MS. */
+  #closely = false
 
   constructor(port: Port, programs: Programs) {
     this.#port = port
@@ -47,6 +55,8 @@ export class Executor {
   }
 
   run(run: RunMessage): void {
+    this.#awake.rest()
+    if (run.alone) this.#closely = performance.now() - this.#finishedAt < CLOSELY_MS
     // Numbers are the only argument of their task each.
     if (run.payload.kind === 'f64') run.spread = false
     const context: TaskContext = { run, offset: 0, controller: undefined, pending: 0 }
@@ -291,6 +301,13 @@ export class Executor {
     this.#running.delete(chunk.run.chunk)
     this.#report(chunk, true, program)
     this.#pump()
+    if (chunk.run.alone) this.#idle()
+  }
+
+  /** Lone calls that follow each other closely do not find the slot asleep. */
+  #idle(): void {
+    this.#finishedAt = performance.now()
+    if (this.#closely) this.#awake.stay()
   }
 
   #failAll(chunk: Chunk, error: unknown): void {

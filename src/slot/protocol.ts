@@ -37,6 +37,8 @@ export interface RunMessage {
   job: string
   /** Say `begun` when the first task starts: its time is limited. */
   timed: boolean
+  /** Nothing else is in flight: the next call may follow its result at once. */
+  alone: boolean
   /** Offsets of tasks that must not run: their arguments could not be encoded. */
   skip: number[]
   payload: Payload

@@ -10,8 +10,8 @@ const DONE = 1
 
 export function toWire(message: Message): unknown {
   if (message.type === 'run') {
-    const { chunk, program, start, count, spread, attempt, job, timed, skip, payload } = message
-    const flags = (spread ? 1 : 0) | (timed ? 2 : 0)
+    const { chunk, program, start, count, spread, attempt, job, timed, alone, skip, payload } = message
+    const flags = (spread ? 1 : 0) | (timed ? 2 : 0) | (alone ? 4 : 0)
     return [
       RUN,
       chunk,
@@ -44,6 +44,7 @@ export function fromWire(wire: unknown): Message {
       count,
       spread: (flags & 1) !== 0,
       timed: (flags & 2) !== 0,
+      alone: (flags & 4) !== 0,
       attempt,
       job,
       skip: skip === 0 ? [] : skip,
