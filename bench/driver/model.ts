@@ -55,7 +55,7 @@ export interface Target {
   goal: number
   reach: 'at least' | 'at most'
   /** '' is a plain number. */
-  unit: '×' | 'ms' | 's' | 'bytes' | ''
+  unit: '×' | 'ms' | 's' | '%' | 'bytes' | ''
 }
 
 export interface Measure {

@@ -19,16 +19,17 @@ import { Retries } from './retries.ts'
 /** Calls of one tick that remember each their own caller; a loop of thousands has the same one anyway. */
 const OWN_STACKS = 32
 
+/** Hundreds of thousands may wait: each field counts, and so does each object behind one. */
 interface Call {
-  /** Arguments that nothing can change, or their encoding as it was when the call was made. */
-  args: unknown[] | undefined
-  encoded: Encoded | undefined
+  /** Arguments that nothing can change (a single one by itself), or their encoding as it was when the call was made. */
+  input: Plain | Plain[] | Encoded
+  /** Also rejects, see `reject`: the function for that alone would be kept too. */
   resolve(value: unknown): void
-  reject(error: unknown): void
   /** Where the call was made. */
   site: { stack?: string }
-  deadline: NodeJS.Timeout | undefined
 }
+
+type Plain = string | number | bigint | boolean | null | undefined
 
 export class Calls implements JobClient {
   readonly program: Program
@@ -48,6 +49,7 @@ export class Calls implements JobClient {
   #site: { stack?: string } = {}
   #busy: { meter: Meter; end(): void } | undefined
   readonly #retries: Retries
+  readonly #deadlines = new Map<number, NodeJS.Timeout>()
   /** No more calls will come. */
   #ended = false
   readonly #onAbort = (): void => this.#cancel(this.#options.signal?.reason)
@@ -82,27 +84,21 @@ export class Calls implements JobClient {
   call(args: unknown[], since?: number): Promise<unknown> {
     const { signal, deadline } = this.#options
     if (signal?.aborted) return Promise.reject(new CancelledError('The call was cancelled', signal.reason))
-    const plain = args.every(isPlain)
-    let encoded: Encoded | undefined
-    if (!plain) {
+    let input: Call['input']
+    if (args.every(isPlain)) input = args.length === 1 ? args[0] : args
+    else {
       const { entities } = this.program
-      const { encoded: list, failed } = encodeList([args], { path: 'args', entities, shared: this.#shared })
+      const { encoded, failed } = encodeList([args], { path: 'args', entities, shared: this.#shared })
       if (failed[0]) return Promise.reject(failed[0].error)
-      encoded = this.#shared ? list : takeGiven(list)
+      input = this.#shared ? encoded : takeGiven(encoded)
     }
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
       const index = this.#next++
-      const call: Call = {
-        args: plain ? args : undefined,
-        encoded,
-        resolve,
-        reject,
-        site: this.#site,
-        deadline: undefined,
-      }
+      const call: Call = { input, resolve, site: this.#site }
       if (deadline !== undefined) {
         const waited = since === undefined ? 0 : performance.now() - since
-        call.deadline = setTimeout(() => this.#overdue(index, deadline), deadline - waited)
+        const timer = setTimeout(() => this.#overdue(index, deadline), deadline - waited)
+        this.#deadlines.set(index, timer)
       }
       this.#calls.push(call)
       this.#job.asked?.(index)
@@ -159,7 +155,10 @@ export class Calls implements JobClient {
     const call = this.#calls[at]
     if (!call) return undefined
     this.#calls[at] = undefined
-    clearTimeout(call.deadline)
+    if (this.#deadlines.size > 0) {
+      clearTimeout(this.#deadlines.get(index))
+      this.#deadlines.delete(index)
+    }
     this.#retries.settled(index)
     if (--this.#open === 0) {
       this.#calls = []
@@ -187,7 +186,7 @@ export class Calls implements JobClient {
     if (!call) return
     if (started) this.#job.drop(index, index + 1)
     if (this.#busy) this.#busy.meter.failed++
-    call.reject(callerError(new DeadlineError(deadline), this.program, call.site.stack, ''))
+    reject(call, callerError(new DeadlineError(deadline), this.program, call.site.stack, ''))
   }
 
   #compact(): void {
@@ -200,8 +199,8 @@ export class Calls implements JobClient {
   #cancel(reason: unknown): void {
     this.#job.cancel()
     for (let index = this.#base; index < this.#next; index++) {
-      const call = this.#get(index)
-      if (call) this.#settle(index)?.reject(new CancelledError('The call was cancelled', reason))
+      const call = this.#settle(index)
+      if (call) reject(call, new CancelledError('The call was cancelled', reason))
     }
   }
 
@@ -211,10 +210,9 @@ export class Calls implements JobClient {
     const numbers = new Array<number>(count)
     let filled = 0
     for (; filled < count; filled++) {
-      const args = this.#get(start + filled)?.args
-      const value = args?.length === 1 ? args[0] : undefined
-      if (typeof value !== 'number') break
-      numbers[filled] = value
+      const input = this.#get(start + filled)?.input
+      if (typeof input !== 'number') break
+      numbers[filled] = input
     }
     if (filled === count) {
       return {
@@ -233,17 +231,18 @@ export class Calls implements JobClient {
     for (let offset = 0; offset < count; offset++) {
       const call = this.#get(start + offset)
       if (!call) skip.push(offset)
-      if (call?.encoded && wasMoved(call.encoded)) {
+      const { input } = call ?? { input: [] }
+      if (isPlain(input) || Array.isArray(input)) {
+        run.push(isPlain(input) ? [input] : input)
+        if (separate) close()
+      } else if (wasMoved(input)) {
         skip.push(offset)
         run.push([])
         const error = new EncodeError('args', 'a buffer in it was moved by the first try', MOVED_FIX)
-        queueMicrotask(() => this.#settle(start + offset)?.reject(error))
-      } else if (call?.encoded) {
-        close()
-        lists.push(call.encoded)
+        queueMicrotask(() => this.#reject(start + offset, error))
       } else {
-        run.push(call?.args ?? [])
-        if (separate) close()
+        close()
+        lists.push(input)
       }
     }
     close()
@@ -284,7 +283,12 @@ export class Calls implements JobClient {
       return
     }
     if (meter) meter.failed++
-    this.#settle(index)?.reject(end.error)
+    this.#reject(index, end.error)
+  }
+
+  #reject(index: number, error: unknown): void {
+    const call = this.#settle(index)
+    if (call) reject(call, error)
   }
 
   retries(index: number): boolean {
@@ -300,7 +304,7 @@ export class Calls implements JobClient {
       if (attempt !== undefined) this.#again(index, told, attempt)
       else {
         if (this.#busy) this.#busy.meter.failed++
-        this.#settle(index)?.reject(told)
+        this.#reject(index, told)
       }
     }
   }
@@ -342,6 +346,8 @@ export class Calls implements JobClient {
   }
 }
 
+const reject = ({ resolve }: Call, error: unknown): void => resolve(Promise.reject(error))
+
 const MOVED_FIX =
   'leave transfer() out where a call may be tried again, or make the buffer anew for each call'
 
@@ -362,7 +368,7 @@ function isDetached(buffer: ArrayBuffer): boolean {
 }
 
 /** Nothing can change it between the call and the moment that it is sent. */
-function isPlain(value: unknown): boolean {
+function isPlain(value: unknown): value is Plain {
   return (
     (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'symbol') || value === null
   )

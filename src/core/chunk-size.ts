@@ -4,6 +4,8 @@
  * stay at the small end: about half a millisecond of work.
  */
 
+import type { Settings } from './state.ts'
+
 /** Work per chunk that we aim at, in milliseconds. Between 0.1 and 10 ms throughput of tiny tasks was the same. */
 export const TARGET_MS = 0.5
 /**
@@ -13,6 +15,8 @@ export const TARGET_MS = 0.5
 export const LONG_TARGET_MS = 10
 /** Chunks grow beyond TARGET_MS when the queue holds at least this many of them for every slot. */
 const LONG_QUEUE = 16
+/** See Settings. */
+const PARTS = 2
 /** Most tasks of one chunk when each task has a promise of its own. */
 export const CALL_CAP = 256
 /** Most tasks of one chunk of a map, where a task costs nothing but its value. */
@@ -50,16 +54,15 @@ export function learn(pace: Pace, tasks: number, ms: number): void {
 export function chunkSize(
   pace: Pace,
   queued: number,
-  slots: number,
   cap: number,
-  longQueue = LONG_QUEUE,
+  { slots, longQueue = LONG_QUEUE, longTargetMs = LONG_TARGET_MS, parts = PARTS }: Settings,
 ): number {
   if (pace.msPerTask === undefined) return 1
   const share = (pace.msPerTask * queued) / (longQueue * slots)
-  const target = Math.min(LONG_TARGET_MS, Math.max(TARGET_MS, share))
+  const target = Math.min(longTargetMs, Math.max(TARGET_MS, share))
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? CHUNK_BYTES / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const byTail = Math.ceil(queued / (2 * slots))
+  const byTail = Math.ceil(queued / (parts * slots))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

@@ -4,12 +4,16 @@ import type { Pace } from './chunk-size.ts'
 
 /** Times in milliseconds, sizes in bytes. */
 export interface LedgerSettings {
-  /** Work per chunk that is aimed at. */
+  /** Work per chunk that is aimed at, milliseconds. */
   targetMs: number
+  /** The same while much work waits. */
+  longTargetMs: number
   /** Largest payload of a message. */
   inlineBytes: number
   /** A chunk that the queue has not acknowledged after this long is published again. */
   pubAckMs: number
+  /** The same for one that was sent to an idle node. */
+  directMs: number
 }
 
 /** What the ledger has to know of a job. */
@@ -102,13 +106,15 @@ export type LedgerEvent =
   | { type: 'forget'; job: number }
   /** Slots of the nodes that satisfy a need, and how many of them have no work. */
   | { type: 'capacity'; need: string; slots: number; free: number }
-  /** The message of a chunk was published. */
-  | { type: 'sent'; chunk: number; bytes: number }
+  /** The message of a chunk was published: in the queue, or (`direct`) to a node that should have room for it. */
+  | { type: 'sent'; chunk: number; bytes: number; direct?: boolean }
   /** Only the first `count` tasks of a chunk that is being prepared fit a message. */
   | { type: 'cut'; chunk: number; count: number }
   /** It cannot be prepared now: back into the queue, until the job is `ready` again. */
   | { type: 'unprepared'; chunk: number }
   | { type: 'acked'; chunk: number }
+  /** The node to which it was sent has no room. */
+  | { type: 'returned'; chunk: number }
   | { type: 'refused'; chunk: number }
   | { type: 'held'; node: string; chunks: readonly (readonly [job: number, chunk: number])[] }
   | ({ type: 'report' } & Report)
@@ -124,7 +130,7 @@ export type LedgerEvent =
 export type LedgerAction =
   /** Make its message and publish it; answered with `sent`, `cut` or `unprepared`. */
   | { type: 'publish'; chunk: LedgerChunk }
-  /** The same message once more. */
+  /** The same message once more, in the queue. */
   | { type: 'republish'; chunk: LedgerChunk }
   /** Nobody but its node needs the message of this chunk any more. */
   | { type: 'taken'; chunk: LedgerChunk }

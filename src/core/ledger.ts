@@ -152,7 +152,7 @@ export class Ledger {
         return
       }
       case 'sent':
-        return this.#onSent(event.chunk, event.bytes)
+        return this.#onSent(event.chunk, event.bytes, event.direct === true)
       case 'cut':
         return this.#onCut(event.chunk, event.count)
       case 'unprepared': {
@@ -164,6 +164,11 @@ export class Ledger {
       case 'acked': {
         const chunk = this.#chunks.get(event.chunk)
         if (chunk?.state === 'sent') this.#queued(chunk)
+        return
+      }
+      case 'returned': {
+        const chunk = this.#chunks.get(event.chunk)
+        if (chunk?.state === 'sent' && this.#connected) this.#republish(chunk)
         return
       }
       case 'refused': {
@@ -242,7 +247,7 @@ export class Ledger {
 
   // ---- the queue --------------------------------------------------------------------------------------
 
-  #onSent(id: number, bytes: number): void {
+  #onSent(id: number, bytes: number, direct: boolean): void {
     const chunk = this.#chunks.get(id)
     if (chunk?.state !== 'preparing') return
     const { job } = chunk
@@ -252,7 +257,7 @@ export class Ledger {
     chunk.bytes = bytes
     chunk.state = 'sent'
     chunk.at = this.#now
-    chunk.again = this.#now + this.#settings.pubAckMs
+    chunk.again = this.#now + (direct ? this.#settings.directMs : this.#settings.pubAckMs)
     this.#loose.add(chunk)
     this.#looseBytes += bytes
   }
@@ -494,7 +499,7 @@ export class Ledger {
     // Until its size is known only one chunk is prepared, and only two at a time that have to be stored.
     const large = pace.bytesPerTask > this.#settings.inlineBytes
     if (job.preparing >= (pace.bytesPerTask === 0 ? 1 : large ? 2 : Infinity)) return false
-    const window = windowOf(pace, demand.slots, this.#settings)
+    const window = windowOf(pace, job.backlog.length, demand.slots, this.#settings)
     if (ahead(demand, spec.priority) < window) return true
     // A job that came later gets its share although the others have filled the window.
     return chunks.size < Math.max(1, Math.floor(window / this.#rivals(spec)))

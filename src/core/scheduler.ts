@@ -293,8 +293,9 @@ export class Scheduler {
     }
     const live = this.#startSlots(busy)
     if (live < this.#settings.slots) this.#shareWithWaiting(live)
+    const most = Math.max(PREFETCH_MS, 2 * (this.#settings.longTargetMs ?? 0))
     for (const slot of this.#slots.values()) {
-      if (slot.state !== 'ready' || active(slot) !== 1 || !shortWork(slot)) continue
+      if (slot.state !== 'ready' || active(slot) !== 1 || !shortWork(slot, most)) continue
       const job = this.#pick(slot, true)
       if (job) this.#send(job, slot)
     }
@@ -332,8 +333,7 @@ export class Scheduler {
   }
 
   #send(job: Job, slot: Slot): boolean {
-    const { slots, longQueue } = this.#settings
-    const size = chunkSize(job.pace, job.queue.length, slots, job.spec.cap, longQueue)
+    const size = chunkSize(job.pace, job.queue.length, job.spec.cap, this.#settings)
     const range = job.queue.take(job.spec.solo ? 1 : size)
     if (!range) return false
     const count = range.end - range.start
@@ -466,11 +466,12 @@ function begin(slot: Slot): void {
 
 const isShort = (job: Job): boolean => job.pace.msPerTask !== undefined && job.pace.msPerTask <= PREFETCH_MS
 
-function shortWork(slot: Slot): boolean {
+/** Whether the slot has no more than `most` milliseconds of work. */
+function shortWork(slot: Slot, most: number): boolean {
   for (const chunk of slot.chunks) {
     if (chunk.waiting) continue
     const ms = chunk.job.pace.msPerTask
-    if (chunk.solo || ms === undefined || ms * (chunk.count - chunk.reported) > PREFETCH_MS) return false
+    if (chunk.solo || ms === undefined || ms * (chunk.count - chunk.reported) > most) return false
   }
   return true
 }

@@ -10,6 +10,10 @@ export interface Settings {
    * pieces, since more of it waits elsewhere. @default 16
    */
   longQueue?: number | undefined
+  /** Work per chunk while much of it waits, milliseconds. @default LONG_TARGET_MS */
+  longTargetMs?: number | undefined
+  /** A chunk has at most one of so many parts of the queue for each slot. One where more will come. @default 2 */
+  parts?: number | undefined
 }
 
 /** What the scheduler has to know of a job. */

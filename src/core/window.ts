@@ -10,6 +10,8 @@ import type { LedgerSettings } from './ledger-state.ts'
 const SHORT_DEPTH = 3
 /** At least as many, so that one or two slots of a fast computer do not wait for the network. */
 const SHORT_LEAST = 8
+/** Chunks grow when the backlog holds at least this many of them for every slot. */
+const LONG_BACKLOG = 4
 /** Chunks beyond one for each slot when they are long, as a part of the slots, and at least. */
 const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
@@ -25,12 +27,25 @@ export interface Demand {
   inFlight: Map<number, number>
 }
 
-/** Most chunks of jobs like this one that are on their way or run at the same time. */
-export function windowOf(pace: Pace, slots: number, { targetMs }: LedgerSettings): number {
+/**
+ * Most chunks of jobs like this one that are on their way or run at the same time.
+ * @param queued tasks in its backlog
+ */
+export function windowOf(pace: Pace, queued: number, slots: number, settings: LedgerSettings): number {
   if (slots === 0) return 0
-  const short = pace.msPerTask !== undefined && pace.msPerTask < targetMs
-  if (short) return Math.max(SHORT_LEAST, SHORT_DEPTH * slots)
-  return slots + Math.max(SPARE_LEAST, Math.ceil(SPARE_PART * slots))
+  const least = slots + Math.max(SPARE_LEAST, Math.ceil(SPARE_PART * slots))
+  const { targetMs } = settings
+  if (pace.msPerTask === undefined || pace.msPerTask >= targetMs) return least
+  // The same work ahead, whether in many chunks or in few.
+  const short = Math.max(SHORT_LEAST, SHORT_DEPTH * slots) * targetMs
+  return Math.max(least, Math.ceil(short / chunkMs(pace.msPerTask, queued, slots, settings)))
+}
+
+/** Work that a chunk should have, milliseconds: more while there is plenty. */
+function chunkMs(msPerTask: number, queued: number, slots: number, settings: LedgerSettings): number {
+  const { targetMs, longTargetMs } = settings
+  const share = (msPerTask * queued) / (LONG_BACKLOG * Math.max(1, slots))
+  return Math.min(longTargetMs, Math.max(targetMs, share))
 }
 
 /** Chunks in flight that go before those of this priority, or beside them. */
@@ -46,11 +61,12 @@ export function remoteChunkSize(
   queued: number,
   slots: number,
   cap: number,
-  { targetMs, inlineBytes }: LedgerSettings,
+  settings: LedgerSettings,
 ): number {
   if (pace.msPerTask === undefined) return 1
-  const byTime = pace.msPerTask > 0 ? targetMs / pace.msPerTask : cap
-  const byBytes = pace.bytesPerTask > 0 ? (0.9 * inlineBytes) / pace.bytesPerTask : cap
+  const target = chunkMs(pace.msPerTask, queued, slots, settings)
+  const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
+  const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
   const byTail = Math.ceil(queued / (2 * Math.max(1, slots)))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))

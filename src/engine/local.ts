@@ -3,7 +3,7 @@
  * nothing itself.
  */
 import { Scheduler } from '../core/scheduler.ts'
-import type { Action, Chunk, Event } from '../core/state.ts'
+import type { Action, Chunk, Event, Settings } from '../core/state.ts'
 import { ClosedError, TaskTimeoutError } from '../errors.ts'
 import { AWAKE_MS, Awake } from '../slot/awake.ts'
 import { endGuard } from '../slot/guard.ts'
@@ -61,10 +61,9 @@ export class LocalEngine implements Engine {
   #nextJob = 1
   #closed = false
 
-  /** @param options.longQueue see core/state.ts */
-  constructor({ slots, longQueue }: { slots: number; longQueue?: number }) {
-    this.slots = slots
-    this.#scheduler = new Scheduler({ slots, longQueue })
+  constructor(settings: Settings) {
+    this.slots = settings.slots
+    this.#scheduler = new Scheduler(settings)
   }
 
   warm(kind: SlotKind): void {

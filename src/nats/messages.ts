@@ -40,7 +40,7 @@ export interface RemoteSpec extends Omit<NestedSpec, 'program'> {
   program: RemoteProgram
 }
 
-/** A chunk: client → work queue → node. */
+/** A chunk: client → work queue → node, or from the client to a node that idles. */
 export interface TaskMessage {
   type: 'task'
   client: string
@@ -63,6 +63,8 @@ export interface TaskMessage {
 export type ToClient =
   /** The node has these chunks: [job, chunk]. */
   | { type: 'held'; node: string; chunks: [job: number, chunk: number][] }
+  /** It has no room for these chunks, which were sent to it and not through the queue. */
+  | { type: 'full'; node: string; chunks: [job: number, chunk: number][] }
   | ResultMessage
   /** Tasks that get no result from this node, with why (crashed, timed out, code cannot be loaded). */
   | LostMessage

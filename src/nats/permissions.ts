@@ -34,6 +34,7 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
   client: (user, pool) => ({
     publish: [
       `dicomp.t.${pool}.*.*.${user}.*`,
+      `dicomp.d.${pool}.*.*.${user}.*`,
       `dicomp.n.*.*.${user}.*`,
       `dicomp.a.${pool}.${user}.*`,
       `dicomp.roll.${pool}`,
@@ -65,7 +66,13 @@ const GRANTS: Record<Role, (user: string, pool: string) => Permissions> = {
       ...detachedForNodes(pool),
       ...blobs(pool),
     ],
-    subscribe: [`dicomp.n.${user}.*.>`, `dicomp.a.${pool}.>`, `dicomp.roll.${pool}`, `dicomp.hb.${pool}.>`],
+    subscribe: [
+      `dicomp.d.${pool}.${user}.*.>`,
+      `dicomp.n.${user}.*.>`,
+      `dicomp.a.${pool}.>`,
+      `dicomp.roll.${pool}`,
+      `dicomp.hb.${pool}.>`,
+    ],
   }),
   viewer: (_, pool) => ({
     publish: [`dicomp.roll.${pool}`],

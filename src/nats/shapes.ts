@@ -93,6 +93,7 @@ export const SHAPES: Record<MessageType, Check> = {
     offsets('skip'),
   ),
   held: object({ node: identity, chunks: list(chunk) }),
+  full: object({ node: identity, chunks: list(chunk) }),
   result: both(
     // None: what is left of the chunk is handed back.
     object({ ...numbered, count: index, attempt: count, ms: duration, payload: where, slot: label }),

@@ -24,6 +24,12 @@ export const subjects = {
   /** What one consumer takes. */
   tasksOf: (pool: string, level: Level, need: string) => `${NS}.t.${pool}.${level}.${need}.>`,
   allTasks: (pool: string) => `${NS}.t.${pool}.>`,
+  /**
+   * A chunk to a node that idles. It names the pool: who may have code run in one, may not in another. Client last, as
+   * above.
+   */
+  direct: (pool: string, node: string, client: string) => `${NS}.d.${pool}.${node}.${client}`,
+  allDirect: (pool: string, node: string) => `${NS}.d.${pool}.${node}.>`,
   /** To one client: held, results, logs, progress. */
   client: (client: string) => `${NS}.c.${client}`,
   /** To one node, from a client: confirm, drop, drain. Client last: nobody speaks for another one. */

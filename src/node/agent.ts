@@ -17,6 +17,7 @@ import {
   type MessageType,
   type Need,
   readMessage,
+  type TaskMessage,
   writeMessage,
 } from '../nats/messages.ts'
 import { meets } from '../nats/need.ts'
@@ -70,8 +71,11 @@ export type AgentEvent =
   /** Something is wrong, and tried again. */
   | { type: 'trouble'; error: Error }
 
-/** What is here is a small part of what waits, and cut by its client already: a message for each task would be waste. */
-const LONG_QUEUE = 2
+/**
+ * What is here is a small part of what waits, and cut by its client already: a message for each task would be waste,
+ * and takes time from the slots.
+ */
+const CHUNKS = { longQueue: 2, longTargetMs: 40, parts: 1 }
 const DRAIN_MS = 30_000
 /** When the time to drain is over, clients get this long to confirm what was handed back. */
 const CONFIRM_MS = 2000
@@ -163,7 +167,7 @@ export class Agent {
     this.#runtime = runtime
     this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
-    this.#engine = new LocalEngine({ slots, longQueue: LONG_QUEUE })
+    this.#engine = new LocalEngine({ slots, ...CHUNKS })
     this.#voice = new Voice(connection, (client, job, chunk) => this.#work.isUnsaid(client, job, chunk))
     const blobs = new Blobs(connection)
     this.#work = new Work({
@@ -197,6 +201,7 @@ export class Agent {
     const { nc, pool, identity } = this.#connection
     this.#listen(subjects.allOfNode(identity), ['confirm', 'drop', 'dropTasks', 'forget', 'drain'])
     this.#listen(subjects.allClients(pool), ['alive', 'bye'])
+    this.#listen(subjects.allDirect(pool, identity), ['task'])
     nc.subscribe(subjects.roll(pool), { callback: () => this.#beat() })
     this.#connection.onStatus((status) => {
       if (status === 'disconnected') this.#disconnected()
@@ -307,11 +312,25 @@ export class Agent {
     this.#work.accept(message, ack)
   }
 
+  /** A client believes that a slot is free. */
+  #acceptDirect(message: TaskMessage): void {
+    const { client, job, chunk } = message
+    if (this.#clients.isGone(client)) return
+    if (this.#state !== 'working' || this.#work.demand(this.slots, this.#roundTrip).wanted <= 0) {
+      const full = writeMessage({ type: 'full', node: this.node, chunks: [[job, chunk]] })
+      return this.#voice.publish(subjects.client(client), full)
+    }
+    this.#clients.met(client)
+    this.#work.accept(message, undefined)
+  }
+
+  /** @param subject with `>` at its end */
   #listen(subject: string, kinds: readonly MessageType[]): void {
     const callback = (_: Error | null, received: Msg): void => {
       const { data, subject: to } = received
       // What the server took from the queue to here is not what the sender was allowed to say here.
-      const message = data && !isRelayed(received) && readMessage(data, kinds)
+      const isOurs = to?.startsWith(subject.slice(0, -1)) && !isRelayed(received)
+      const message = isOurs && readMessage(data, kinds)
       if (!message) return this.#event({ type: 'dropped', subject: to ?? subject, why: 'it cannot be read' })
       try {
         this.#handle(message, to)
@@ -327,6 +346,8 @@ export class Agent {
     if ('client' in message && !subject.endsWith(`.${message.client}`))
       return this.#event({ type: 'dropped', subject, why: 'it names another client than its subject' })
     switch (message.type) {
+      case 'task':
+        return this.#acceptDirect(message)
       case 'confirm':
         for (const [job, chunk, seq] of message.got) this.#work.confirm(message.client, job, chunk, seq)
         return

@@ -3,6 +3,8 @@ import { ALIVE_MS, ORPHAN_MS } from '../nats/settings.ts'
 
 /** Those that are gone are remembered this long: chunks of theirs may still be in the queue. */
 const GONE_MS = 600_000
+/** A client that was never heard has this long for its first `alive`. */
+const UNHEARD_MS = 3 * ALIVE_MS
 
 export class Clients {
   /** When each was heard last, by `performance.now()`. */
@@ -16,9 +18,9 @@ export class Clients {
     this.#heard.set(client, performance.now())
   }
 
-  /** It has sent work; that is no sign that it lives, the work may be old. */
+  /** It has sent work; that is no sign that it lives, the work may be old. If it does, it will say so soon. */
   met(client: string): void {
-    if (!this.#heard.has(client)) this.heard(client)
+    if (!this.#heard.has(client)) this.#heard.set(client, performance.now() - ORPHAN_MS + UNHEARD_MS)
   }
 
   left(client: string): void {

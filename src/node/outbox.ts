@@ -11,8 +11,8 @@ import type { Delivery } from '../slot/protocol.ts'
 import { type Chunk, keyOf, type Loss } from './chunk.ts'
 import { gather } from './gather.ts'
 
-/** Results of a chunk that still runs may wait this long for their neighbours: a message costs both ends 0.1 ms. */
-const GATHER_MS = 25
+/** Results of a chunk that still runs may wait this long for others: a message costs both ends 0.3 ms. */
+const GATHER_MS = 50
 /** How often it is looked for what has to be sent again, milliseconds. */
 const LOOK_MS = RESEND_MS / 2
 
@@ -38,8 +38,9 @@ export class Outbox {
   readonly #options: OutboxOptions
   /** By chunk and number. */
   readonly #letters = new Map<string, Letter>()
-  /** Chunks whose outcomes wait for more. */
-  readonly #gathering = new Map<Chunk, NodeJS.Timeout>()
+  /** Chunks whose outcomes wait for more, all for the same moment: a write costs more than what is in it. */
+  readonly #gathering = new Set<Chunk>()
+  #gathered: NodeJS.Timeout | undefined
   /** Chunks with a result on its way to the object store: what follows it has to wait. */
   readonly #storing = new Map<Chunk, Promise<void>>()
   #timer: NodeJS.Timeout | undefined
@@ -56,11 +57,11 @@ export class Outbox {
   /** The chunk has a new outcome, or is over: sends now what cannot wait. */
   notify(chunk: Chunk): void {
     if (chunk.state === 'over') return this.#flush(chunk)
-    if (this.#gathering.has(chunk)) return
-    this.#gathering.set(
-      chunk,
-      setTimeout(() => this.#flush(chunk), GATHER_MS),
-    )
+    this.#gathering.add(chunk)
+    this.#gathered ??= setTimeout(() => {
+      this.#gathered = undefined
+      for (const each of this.#gathering) this.#flush(each)
+    }, GATHER_MS)
   }
 
   /** The client has got it. */
@@ -74,7 +75,6 @@ export class Outbox {
 
   /** Nobody wants what is left of the chunk. */
   forget(chunk: Chunk): void {
-    clearTimeout(this.#gathering.get(chunk))
     this.#gathering.delete(chunk)
     chunk.outcomes.length = 0
     chunk.finished = true
@@ -91,7 +91,7 @@ export class Outbox {
 
   close(): void {
     clearInterval(this.#timer)
-    for (const timer of this.#gathering.values()) clearTimeout(timer)
+    clearTimeout(this.#gathered)
     this.#gathering.clear()
     this.#letters.clear()
   }
@@ -102,7 +102,6 @@ export class Outbox {
   }
 
   #flush(chunk: Chunk): void {
-    clearTimeout(this.#gathering.get(chunk))
     this.#gathering.delete(chunk)
     // What is being stored comes first; then the rest is flushed.
     if (chunk.finished || this.#storing.has(chunk)) return

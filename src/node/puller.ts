@@ -13,7 +13,7 @@ import { isRelayed } from '../nats/messages.ts'
 import { consumerOf, inboxOf, LEVELS, streamOf } from '../nats/subjects.ts'
 
 /** A parked request is renewed after this long; a server that has forgotten it is noticed then. */
-const PARK_MS = 5000
+const PARK_MS = 20_000
 /** An answer that is this late does not come any more. */
 const LATE_MS = 1500
 const NS_PER_MS = 1e6

@@ -86,18 +86,26 @@ export class Work {
     return this.#chunks
   }
 
-  /** Takes a chunk that was pulled. Its parts were checked by `readMessage`. */
-  accept(message: TaskMessage, ack: string): void {
+  /**
+   * Takes a chunk. Its parts were checked by `readMessage`.
+   * @param ack of the queue that it was pulled from
+   */
+  accept(message: TaskMessage, ack: string | undefined): void {
     const { client, job, chunk: id } = message
     const { answer, held } = this.#options
     const known = this.#chunks.get(keyOf(client, job, id))
     if (known) {
       // Delivered again, or published again: the first one runs.
-      if (known.ack === undefined || sameMessage(known.ack, ack)) known.ack = ack
-      else answer(ack, '+TERM')
+      if (ack !== undefined) {
+        if (known.ack === undefined || sameMessage(known.ack, ack)) known.ack = ack
+        else answer(ack, '+TERM')
+      }
       return held(client, job, id)
     }
-    if (this.#finished.has(client, job, id)) return answer(ack, '+TERM')
+    if (this.#finished.has(client, job, id)) {
+      if (ack !== undefined) answer(ack, '+TERM')
+      return
+    }
     const chunk = new Chunk(message, ack, performance.now())
     this.#chunks.set(chunk.key, chunk)
     held(client, job, id)

@@ -12,6 +12,8 @@ import { decodePayload, encodeResults } from './results.ts'
 
 /** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
 const SLICE_MS = 12
+/** Milliseconds of tasks whose results travel together, unless the chunk ends before. */
+const REPORT_MS = 40
 
 /** Time between two lone calls, waking up included, in which it is worth to stay awake for the next one. */
 const CLOSELY_MS = 2 * AWAKE_MS
@@ -146,7 +148,7 @@ export class Executor {
       const pause = this.#slice(chunk, program, values)
       if (pause === 'over') return this.#finish(chunk, program)
       if (pause === 'look') {
-        this.#report(chunk, false, program)
+        if (performance.now() - chunk.startedAt > REPORT_MS) this.#report(chunk, false, program)
         setImmediate(() => {
           chunk.sliceAt = performance.now()
           this.#continue(chunk, program, values)

@@ -55,7 +55,13 @@ const RESEND_MS = 1000
 const TICK_MS = 250
 
 export class LedgerWorld {
-  readonly ledger = new Ledger({ targetMs: 25, inlineBytes: 256 << 10, pubAckMs: 2000 })
+  readonly ledger = new Ledger({
+    targetMs: 25,
+    longTargetMs: 100,
+    inlineBytes: 256 << 10,
+    pubAckMs: 2000,
+    directMs: 500,
+  })
   readonly faults: Faults
   readonly nodes: SimNode[] = []
   /** `job:index` → outcomes of all its adds. */
@@ -255,8 +261,7 @@ export class LedgerWorld {
     switch (action.type) {
       case 'publish':
         if (action.chunk.state !== 'preparing') return
-        this.handle({ type: 'sent', chunk: action.chunk.id, bytes: 8 * action.chunk.count })
-        return this.#publish(action.chunk)
+        return this.#leave(action.chunk)
       case 'republish':
         return this.#publish(action.chunk)
       case 'drop':
@@ -302,11 +307,25 @@ export class LedgerWorld {
     if (times === 1 && this.failing(index)) this.add(job, index, index + 1, 2)
   }
 
+  /** Through the queue, or to a node that is believed to idle. */
+  #leave(chunk: LedgerChunk): void {
+    const known = [...this.#seen.keys()]
+    const direct = known.length > 0 && this.#random() < 0.4
+    this.handle({ type: 'sent', chunk: chunk.id, bytes: 8 * chunk.count, direct })
+    if (!direct) return this.#publish(chunk)
+    const place = placeOf(chunk)
+    const id = known[Math.floor(this.#random() * known.length)] as string
+    this.#toNode(id, (node) => {
+      if (!isFull(node)) return this.#take(node, place)
+      this.#net(() => this.handle({ type: 'returned', chunk: chunk.id }))
+    })
+  }
+
   #publish(chunk: LedgerChunk): void {
-    const { id, open, job } = chunk
-    const tasks = open.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i))
+    const { id } = chunk
+    const place = placeOf(chunk)
     this.#net(() => {
-      this.#queue.push({ job: job.spec.id, chunk: id, tasks, lease: 0 })
+      this.#queue.push({ ...place })
       this.#net(() => this.handle({ type: 'acked', chunk: id }))
       for (const node of this.nodes) this.#pull(node)
     })
@@ -347,7 +366,7 @@ export class LedgerWorld {
 
   #pull(node: SimNode): void {
     if (node.state !== 'working' || !this.#connected) return
-    while ([...node.held.values()].filter((chunk) => !chunk.finished).length < node.slots) {
+    while (!isFull(node)) {
       const place = this.#queue.find(({ lease }) => lease <= this.now)
       if (!place) return
       place.lease = this.now + ACK_WAIT_MS
@@ -455,4 +474,12 @@ export class LedgerWorld {
     if (at >= 0) this.#queue.splice(at, 1)
     this.#pull(chunk.node)
   }
+}
+
+const isFull = (node: SimNode): boolean =>
+  [...node.held.values()].filter((chunk) => !chunk.finished).length >= node.slots
+
+function placeOf({ id, open, job }: LedgerChunk): Place {
+  const tasks = open.flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i))
+  return { job: job.spec.id, chunk: id, tasks, lease: 0 }
 }

@@ -6,7 +6,13 @@ import { LedgerWorld } from './ledger-world.ts'
 
 /** A ledger with one job, and what it says, for tests that play the cluster by hand. */
 class Hand {
-  readonly ledger = new Ledger({ targetMs: 25, inlineBytes: 1000, pubAckMs: 2000 })
+  readonly ledger = new Ledger({
+    targetMs: 25,
+    longTargetMs: 100,
+    inlineBytes: 1000,
+    pubAckMs: 2000,
+    directMs: 500,
+  })
   now = 0
   said: LedgerAction[] = []
 

@@ -59,6 +59,8 @@ const NOBODY_HEARS = [
   'dicomp.c.*.x',
   'dicomp.n.>',
   'dicomp.n.zoe.>',
+  'dicomp.d.>',
+  'dicomp.d.main.zoe.>',
   'dicomp.t.>',
   task('zoe'),
   '_INBOX.>',
@@ -95,6 +97,8 @@ const ROLES: Record<string, Rules> = {
       subjects.heartbeat('main', 'gpu.x'),
       subjects.clients('main', 'bob.x'), // say good-bye for another
       subjects.node('gpu.x', 'bob.x'), // drop what is another's
+      subjects.direct('main', 'gpu.x', 'bob.x'), // have a node run something in another's name
+      subjects.direct('other', 'gpu.x', 'ann.x'), // or in another pool
       `$JS.API.CONSUMER.MSG.NEXT.${QUEUE}.p1_any`, // take tasks
       `$JS.API.CONSUMER.CREATE.${QUEUE}.mine`,
       `$JS.API.STREAM.CREATE.${QUEUE}`,
@@ -102,10 +106,18 @@ const ROLES: Record<string, Rules> = {
       `$JS.ACK.d.h.${QUEUE}.p1_any.1.1.1.1.0`,
       '_INBOX_bob.x.1', // answer in another's place
     ],
-    cannotHear: ['dicomp.c.bob.*', 'dicomp.n.gpu.>', 'dicomp.a.main.>', '_INBOX_bob.>', 'dicomp.hb.other.>'],
+    cannotHear: [
+      'dicomp.c.bob.*',
+      'dicomp.n.gpu.>',
+      'dicomp.d.main.gpu.>',
+      'dicomp.a.main.>',
+      '_INBOX_bob.>',
+      'dicomp.hb.other.>',
+    ],
     publishes: [
       task('ann'),
       subjects.node('gpu.x', 'ann.x'),
+      subjects.direct('main', 'gpu.x', 'ann.x'),
       subjects.clients('main', 'ann.x'),
       subjects.roll('main'),
       `$JS.API.STREAM.INFO.${QUEUE}`,
@@ -124,11 +136,20 @@ const ROLES: Record<string, Rules> = {
       subjects.clients('main', 'gpu.x'),
       subjects.node('other.x', 'ann.x'), // tell other nodes what to do
       subjects.node('gpu.x', 'gpu.x'),
+      subjects.direct('main', 'other.x', 'ann.x'), // have them run something
+      subjects.direct('main', 'gpu.x', 'gpu.x'),
       `$JS.API.STREAM.PURGE.${STORE}`,
       `$JS.API.CONSUMER.CREATE.${STORE}.mine`,
       '_INBOX_ann.x.1',
     ],
-    cannotHear: ['dicomp.c.ann.*', 'dicomp.n.other.>', 'dicomp.a.other.>', '_INBOX_ann.>'],
+    cannotHear: [
+      'dicomp.c.ann.*',
+      'dicomp.n.other.>',
+      'dicomp.d.main.other.>',
+      'dicomp.d.other.gpu.x.>',
+      'dicomp.a.other.>',
+      '_INBOX_ann.>',
+    ],
     publishes: [
       subjects.client('ann.x'),
       subjects.heartbeat('main', 'gpu.x'),
@@ -137,7 +158,14 @@ const ROLES: Record<string, Rules> = {
       `$JS.ACK.${QUEUE}.p1_any.1.1.1.1.0`,
       `$JS.ACK.d.h.${QUEUE}.p1_any.1.1.1.1.0`,
     ],
-    hears: ['dicomp.n.gpu.x.>', 'dicomp.a.main.>', 'dicomp.roll.main', 'dicomp.hb.main.>', '_INBOX_gpu.x.>'],
+    hears: [
+      'dicomp.n.gpu.x.>',
+      'dicomp.d.main.gpu.x.>',
+      'dicomp.a.main.>',
+      'dicomp.roll.main',
+      'dicomp.hb.main.>',
+      '_INBOX_gpu.x.>',
+    ],
   },
   viewer: {
     raw: () => eve,
@@ -146,6 +174,7 @@ const ROLES: Record<string, Rules> = {
       task('eve'),
       subjects.client('ann.x'),
       subjects.node('gpu.x', 'eve.x'),
+      subjects.direct('main', 'gpu.x', 'eve.x'),
       subjects.heartbeat('main', 'eve.x'),
       subjects.clients('main', 'eve.x'),
       '$JS.API.INFO',

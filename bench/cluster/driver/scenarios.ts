@@ -99,6 +99,33 @@ export const SCENARIOS: readonly Scenario[] = [
     limit: 130,
   },
   {
+    name: 'fairness',
+    title:
+      'Until a small job begins behind a huge one; by how much two equal jobs end apart; whether what waits begins by priority',
+    file: 'fairness',
+    competitors: ['dicomp'],
+    metrics: [
+      lower('own', 'small, same program', 'ms'),
+      lower('other', 'small, other program', 'ms'),
+      lower('apart', 'two equal jobs', '%'),
+      higher('order', 'by priority', ''),
+    ],
+    rounds: 3,
+    params: { taskMs: 20, hugeTasks: 6000, equalTasks: 250, orderTasks: 60 },
+    limit: 120,
+  },
+  {
+    name: 'slow-node',
+    title:
+      'Two nodes with a slot each, one of which gets a tenth of the time: time ÷ that of the other one alone',
+    file: 'slow',
+    competitors: ['dicomp'],
+    metrics: [lower('times', 'time', '×')],
+    rounds: 3,
+    params: { taskMs: 20, tasks: 250 },
+    limit: 90,
+  },
+  {
     name: 'start',
     title: 'From nothing to the first result: servers, node, client',
     file: 'start',
@@ -184,6 +211,32 @@ export const TARGETS: readonly Target[] = [
     goal: 3,
     reach: 'at most',
     unit: 's',
+  },
+  ...(['own', 'other'] as const).map(
+    (key): Target => ({
+      title: `a small job behind a huge one of ${key === 'own' ? 'the same' : 'another'} program begins`,
+      scenario: 'fairness',
+      ratio: dicomp(key),
+      goal: 1000,
+      reach: 'at most',
+      unit: 'ms',
+    }),
+  ),
+  {
+    title: 'two equal jobs end apart by',
+    scenario: 'fairness',
+    ratio: dicomp('apart'),
+    goal: 20,
+    reach: 'at most',
+    unit: '%',
+  },
+  {
+    title: 'a slow node does not hold the end: time versus without it',
+    scenario: 'slow-node',
+    ratio: dicomp('times'),
+    goal: 1.1,
+    reach: 'at most',
+    unit: '×',
   },
   ...(['memory', 'memory-map'] as const).map(
     (scenario): Target => ({

@@ -32,13 +32,19 @@ export async function open({ nodes, slots, variant }) {
       return cli([...args, '--cache', join(dir, `cache-${i}`)], 'joined')
     }),
   )
-  const cluster = await connect(links.client)
-  const ops = Object.fromEntries(Object.entries(tasks).map(([name, fn]) => [name, cluster.distribute(fn)]))
+  /** Another program, as far as the cluster can tell. */
+  const client = async () => {
+    const cluster = await connect(links.client)
+    return Object.fromEntries(Object.entries(tasks).map(([name, fn]) => [name, cluster.distribute(fn)]))
+  }
+  const ops = await client()
   const burst = (op, args) => {
     const f = ops[op]
     return Promise.all(args.map((arg) => f(arg)))
   }
   return {
+    ops,
+    client,
     call: (op, arg) => ops[op](arg),
     burst,
     map: (op, inputs) => ops[op].map(inputs),

@@ -205,6 +205,64 @@ async function until(condition, seconds, what) {
   }
 }
 
+/** Who gets what when there is more work than slots. */
+export async function fairness(open, p) {
+  const pool = await begin(open, p)
+  const others = [await pool.client(), await pool.client()]
+  await Promise.all(others.map(({ work }) => work.map(new Array(20).fill(5))))
+  const took = async (job) => {
+    const from = performance.now()
+    await job
+    return performance.now() - from
+  }
+
+  // A small job behind one that would take a minute: of the same program, and of another.
+  const waits = []
+  for (const { work } of [pool.ops, others[0]]) {
+    const huge = pool.ops.work.submit(new Array(p.hugeTasks).fill(p.taskMs))
+    await sleep(2000)
+    const from = Date.now()
+    waits.push((await work(1)) - from)
+    huge.cancel()
+    await huge.results().catch(() => {})
+    await sleep(500)
+  }
+
+  // Two equal jobs, begun together by two programs.
+  const inputs = new Array(p.equalTasks).fill(p.taskMs)
+  const [a, b] = await Promise.all(others.map(({ work }) => took(work.map(inputs))))
+
+  // What waits begins by priority: the urgent job came last.
+  const begun = await Promise.all(
+    [-10, 0, 10].map((priority) => pool.ops.work.map(new Array(p.orderTasks).fill(p.taskMs), { priority })),
+  )
+  const [low, normal, high] = begun.map((times) => median(times))
+
+  return {
+    own: waits[0],
+    other: waits[1],
+    apart: (Math.abs(a - b) / Math.max(a, b)) * 100,
+    order: high < normal && normal < low ? 1 : 0,
+  }
+}
+
+/** Two nodes with a slot each, one of which gets a tenth of the time: how long, in times of the other one alone. */
+export async function slow(open, p) {
+  const pool = await begin(open, { ...p, slots: 1 }, 2)
+  const all = tree(pool.nodes()[1])
+  const signal = (name) => {
+    for (const pid of all) process.kill(pid, name)
+  }
+  let tick = 0
+  const timer = setInterval(() => signal(tick++ % 10 === 0 ? 'SIGCONT' : 'SIGSTOP'), 20)
+  const from = performance.now()
+  await pool.map('work', new Array(p.tasks).fill(p.taskMs))
+  const seconds = (performance.now() - from) / 1000
+  clearInterval(timer)
+  signal('SIGCONT')
+  return { times: (seconds * 1000) / (p.tasks * p.taskMs) }
+}
+
 export async function start(open, p) {
   const pool = await open({ ...p, nodes: 1 })
   check((await pool.call('identity', 1)) === 1, 'identity')

@@ -18,4 +18,11 @@ const announce = ([path, index, seconds]) => {
   return new Promise((resolve) => setTimeout(resolve, seconds * 1000, index))
 }
 
-export const tasks = { identity, square, squareAll, spin, hold, touch, announce }
+/** Keeps a core busy; says when it began (all processes of a computer have the same clock). */
+const work = (ms) => {
+  const from = Date.now()
+  while (Date.now() - from < ms);
+  return from
+}
+
+export const tasks = { identity, square, squareAll, spin, hold, touch, announce, work }

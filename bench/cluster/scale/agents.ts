@@ -27,7 +27,7 @@ const AHEAD = 4
 
 interface Held {
   message: TaskMessage
-  ack: string
+  ack: string | undefined
   /** The result, once it is there, until it is confirmed. */
   result: Uint8Array | undefined
   sentAt: number
@@ -58,6 +58,9 @@ class SimulatedNode {
       missing: (why) => process.stderr.write(`${name}: ${why}\n`),
     })
     nc.subscribe(subjects.allOfNode(identity), { callback: (_, { data }) => this.#told(data) })
+    nc.subscribe(subjects.allDirect(pool, identity), {
+      callback: (_, { data }) => this.#accept(data, undefined),
+    })
     nc.subscribe(subjects.roll(pool), { callback: () => this.#beat() })
     // Spread over the interval, as those of real nodes are.
     setTimeout(() => setInterval(() => this.#beat(), HEARTBEAT_MS), Math.random() * HEARTBEAT_MS)
@@ -80,10 +83,10 @@ class SimulatedNode {
     return running
   }
 
-  #accept(data: Uint8Array, ack: string): void {
+  #accept(data: Uint8Array, ack: string | undefined): void {
     const { nc, identity } = this.#connection
     const message = readMessage(data, ['task'])
-    if (!message) return nc.publish(ack, '+TERM')
+    if (!message) return this.#answer(ack, '+TERM')
     const { client, job, chunk } = message
     const key = `${client} ${job} ${chunk}`
     if (this.#held.has(key)) return
@@ -139,11 +142,15 @@ class SimulatedNode {
     const held = this.#held.get(key)
     if (!held) return
     this.#held.delete(key)
-    this.#connection.nc.publish(held.ack, verb)
+    this.#answer(held.ack, verb)
   }
 
   #renew(): void {
-    for (const { ack } of this.#held.values()) this.#connection.nc.publish(ack, '+WPI')
+    for (const { ack } of this.#held.values()) this.#answer(ack, '+WPI')
+  }
+
+  #answer(ack: string | undefined, verb: string): void {
+    if (ack !== undefined) this.#connection.nc.publish(ack, verb)
   }
 
   #resend(): void {

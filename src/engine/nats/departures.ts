@@ -2,7 +2,7 @@
 import type { LedgerChunk, LedgerEvent } from '../../core/ledger-state.ts'
 import { BlobError, DicompError } from '../../errors.ts'
 import type { Connection } from '../../nats/connection.ts'
-import type { BlobRef } from '../../nats/messages.ts'
+import type { BlobRef, Need } from '../../nats/messages.ts'
 import { inboxOf, levelOf, subjects } from '../../nats/subjects.ts'
 import type { RemoteJob } from './job.ts'
 import type { Litter } from './litter.ts'
@@ -21,7 +21,9 @@ export interface DepartureHost {
   handle(event: LedgerEvent): void
   /** Changes the number of open tasks. */
   count(job: RemoteJob, change: number): void
-  publish(subject: string, bytes: Uint8Array, reply: string): void
+  publish(subject: string, bytes: Uint8Array, reply?: string): void
+  /** A node with these abilities that idles; from now on the chunk counts as its work. */
+  idleNode(need: Need, chunk: number): string | undefined
 }
 
 export class Departures {
@@ -33,6 +35,8 @@ export class Departures {
   /** Messages of chunks that may have to be published again. */
   readonly #messages = new Map<number, Uint8Array>()
   readonly #payloads = new Map<number, BlobRef>()
+  /** Of these, the ones that are not in the queue but were sent to a node. */
+  readonly #direct = new Set<number>()
 
   constructor(host: DepartureHost) {
     this.#host = host
@@ -41,6 +45,7 @@ export class Departures {
   /** Somebody has the chunk: its message is not needed any more. */
   taken(chunk: LedgerChunk): void {
     this.#messages.delete(chunk.id)
+    this.#direct.delete(chunk.id)
   }
 
   /** The chunk is over: nothing of it is needed any more. */
@@ -49,6 +54,7 @@ export class Departures {
     if (blob) this.#host.litter.release(blob)
     this.#payloads.delete(id)
     this.#messages.delete(id)
+    this.#direct.delete(id)
   }
 
   /** Stores what nodes need to run the job; until that is done, nothing of it leaves. */
@@ -117,8 +123,24 @@ export class Departures {
     this.trouble = undefined
     this.#messages.set(chunk.id, message)
     if (blob) this.#payloads.set(chunk.id, blob)
-    this.publish(chunk)
-    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes })
+    const direct = this.#sendDirect(chunk, message)
+    if (!direct) this.publish(chunk)
+    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes, direct })
+  }
+
+  /**
+   * Sends the chunk to a node that idles: through the queue it takes twice as long and five messages more. Only where
+   * nothing of ours waits in the queue; what waits there comes first.
+   */
+  #sendDirect(chunk: LedgerChunk, message: Uint8Array): boolean {
+    const job = this.#host.job(chunk.job.spec.id)
+    if (!job || this.#messages.size - 1 > this.#direct.size) return false
+    const node = this.#host.idleNode(job.need, chunk.id)
+    if (node === undefined) return false
+    const { pool, identity } = this.#host.connection
+    this.#direct.add(chunk.id)
+    this.#host.publish(subjects.direct(pool, node, identity), message)
+    return true
   }
 
   #notStored(job: RemoteJob, chunk: LedgerChunk, error: Error): void {
@@ -139,8 +161,9 @@ export class Departures {
     }
   }
 
-  /** Publishes the message of a chunk, again if need be. */
+  /** Publishes the message of a chunk in the queue, again if need be. */
   publish(chunk: LedgerChunk): void {
+    this.#direct.delete(chunk.id)
     const message = this.#messages.get(chunk.id)
     const job = this.#host.job(chunk.job.spec.id)
     if (!message || !job) return

@@ -20,7 +20,14 @@ import {
   readPayload,
   writeMessage,
 } from '../../nats/messages.ts'
-import { ALIVE_MS, CHUNK_TARGET_MS, INLINE_BYTES, PUBACK_MS } from '../../nats/settings.ts'
+import {
+  ALIVE_MS,
+  CHUNK_TARGET_MS,
+  DIRECT_MS,
+  INLINE_BYTES,
+  LONG_CHUNK_TARGET_MS,
+  PUBACK_MS,
+} from '../../nats/settings.ts'
 import { ANY, inboxOf, isIdentity, newIdentity, subjects } from '../../nats/subjects.ts'
 import type { Payload } from '../../slot/protocol.ts'
 import { payloadBytes } from '../../slot/wire.ts'
@@ -51,8 +58,10 @@ export class NatsEngine implements Engine {
   readonly #connection: Connection
   readonly #ledger = new Ledger({
     targetMs: CHUNK_TARGET_MS,
+    longTargetMs: LONG_CHUNK_TARGET_MS,
     inlineBytes: INLINE_BYTES,
     pubAckMs: PUBACK_MS,
+    directMs: DIRECT_MS,
   })
   readonly #members = new Members(performance.now())
   readonly #jobs = new Map<number, RemoteJob>()
@@ -113,6 +122,7 @@ export class NatsEngine implements Engine {
         this.#publish(subject, bytes, reply)
         this.#mail.post()
       },
+      idleNode: (need, chunk) => (connection.up ? this.#members.lend(need, chunk) : undefined),
     })
     this.#mail = new Mail(identity, (node, bytes) => {
       if (isIdentity(node)) this.#publish(subjects.node(node, identity), bytes)
@@ -235,10 +245,12 @@ export class NatsEngine implements Engine {
       case 'publish':
         return this.#departures.prepare(action.chunk)
       case 'republish':
+        this.#members.giveBack(action.chunk.id)
         return this.#departures.publish(action.chunk)
       case 'taken':
         return this.#departures.taken(action.chunk)
       case 'closed':
+        this.#members.giveBack(action.chunk.id)
         return this.#departures.closed(action.chunk)
       case 'drop':
         return this.#mail.drop(action.node, action.job, action.chunk)
@@ -286,7 +298,7 @@ export class NatsEngine implements Engine {
     const { pool, identity } = this.#connection
     if (!beat || message.subject !== subjects.heartbeat(pool, beat.node)) return
     const left = beat.state === 'left'
-    const changed = this.#members.beat(beat, performance.now())
+    const changed = this.#members.beat(beat, identity, performance.now())
     if (changed) this.#tellCapacities()
     else this.#capacityChanged = true
     this.#handle({ type: 'holds', node: beat.node, chunks: ours(beat, identity) })
@@ -296,12 +308,16 @@ export class NatsEngine implements Engine {
   #receive(received: Msg): void {
     // Stored things can be had under this subscription by somebody who must not publish to it.
     if (received.subject !== subjects.client(this.#connection.identity) || isRelayed(received)) return
-    const message = readMessage(received.data, ['held', 'result', 'lost', 'log', 'progress'])
+    const message = readMessage(received.data, ['held', 'full', 'result', 'lost', 'log', 'progress'])
     if (!message) return
     this.#members.heard(message.node, performance.now())
     switch (message.type) {
       case 'held':
         return void this.#handle({ type: 'held', node: message.node, chunks: message.chunks })
+      case 'full':
+        this.#members.full(message.node)
+        for (const [, chunk] of message.chunks) this.#handle({ type: 'returned', chunk })
+        return
       case 'result':
         return this.#result(message)
       case 'lost':

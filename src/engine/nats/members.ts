@@ -9,10 +9,16 @@ interface Member {
   beat: Omit<Heartbeat, 'held'> | undefined
   /** When it was heard last, `performance.now()`. */
   heardAt: number
+  /** Slots without work: its heartbeat's, less what it was sent since, and more what has ended since. */
+  free: number
+  /** Chunks that were sent to it, and whether its heartbeat counted them. */
+  lent: Map<number, boolean>
 }
 
 export class Members {
   readonly #members = new Map<string, Member>()
+  /** Chunks that were sent to a node, and to which. */
+  readonly #lent = new Map<number, string>()
   #lookedAt: number
 
   /** @param now `performance.now()` */
@@ -20,19 +26,56 @@ export class Members {
     this.#lookedAt = now
   }
 
-  /** @returns whether it offers other slots than before */
-  beat({ held: _, ...beat }: Heartbeat, now: number): boolean {
-    const before = this.#members.get(beat.node)?.beat
+  /**
+   * @param client ours
+   * @returns whether it offers other slots than before
+   */
+  beat({ held, ...beat }: Heartbeat, client: string, now: number): boolean {
+    const member = this.#members.get(beat.node)
+    const before = member?.beat
+    const lent = new Map(member?.lent)
+    for (const chunk of lent.keys()) lent.set(chunk, false)
+    for (const [owner, , chunk] of held) if (owner === client && lent.has(chunk)) lent.set(chunk, true)
+    let { free } = beat
+    for (const counted of lent.values()) if (!counted) free--
     if (beat.state === 'left') this.#members.delete(beat.node)
-    else this.#members.set(beat.node, { beat, heardAt: now })
+    else this.#members.set(beat.node, { beat, heardAt: now, free, lent })
     return before?.state !== beat.state || before.slots !== beat.slots
+  }
+
+  /** A node that has a slot for the chunk now, as far as is known: the one with the most. */
+  lend(need: Need, chunk: number): string | undefined {
+    let best: Member | undefined
+    for (const member of this.#members.values()) {
+      const { beat, free } = member
+      if (!beat || free <= (best?.free ?? 0) || stateOf(beat) !== 'working' || !meets(need, beat)) continue
+      best = member
+    }
+    const node = best?.beat?.node
+    if (!best || node === undefined) return undefined
+    best.free--
+    best.lent.set(chunk, false)
+    this.#lent.set(chunk, node)
+    return node
+  }
+
+  /** The chunk is not there any more. */
+  giveBack(chunk: number): void {
+    const member = this.#members.get(this.#lent.get(chunk) ?? '')
+    if (this.#lent.delete(chunk) && member?.lent.delete(chunk)) member.free++
+  }
+
+  /** It has other work than its last heartbeat told. */
+  full(node: string): void {
+    const member = this.#members.get(node)
+    if (member) member.free = -member.lent.size
   }
 
   /** It has said something else. */
   heard(node: string, now: number): void {
     const member = this.#members.get(node)
     if (member) member.heardAt = now
-    else this.#members.set(node, { beat: undefined, heardAt: now })
+    else this.#members.set(node, { beat: undefined, heardAt: now, free: 0, lent: new Map() })
   }
 
   /** Nobody could be heard: everybody has all the time again. */
