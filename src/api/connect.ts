@@ -12,7 +12,7 @@ import { type Size, show } from './quantities.ts'
 /** How `connect` sets up an engine of its own. */
 export interface ConnectOptions {
   /**
-   * Link to a cluster, as `dicomp up` prints it, or the address of a nats-server.
+   * Link to a cluster, as `dicomp up` prints it, `@file` with one, or the address of a nats-server.
    * @default DICOMP_URL in the environment, unless `slots` or `isolation` ask for this computer
    */
   url?: string
@@ -36,7 +36,7 @@ const CONNECT_NAMES: Record<keyof ConnectOptions, true> = {
 
 /**
  * An engine of its own: a cluster, or this computer.
- * @param where a link to a cluster, or options
+ * @param where a link to a cluster, `@file` with one, or options
  * @throws OptionError; for clusters, within five seconds, LinkError (malformed, expired, not for clients) and
  * ConnectError (nobody listens, wrong pin, credentials refused, server too old)
  */

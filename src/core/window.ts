@@ -36,14 +36,19 @@ export function windowOf(pace: Pace, queued: number, slots: number, settings: Le
   const least = slots + Math.max(SPARE_LEAST, Math.ceil(SPARE_PART * slots))
   const { targetMs } = settings
   if (pace.msPerTask === undefined || pace.msPerTask >= targetMs) return least
-  // The same work ahead, whether in many chunks or in few.
-  const short = Math.max(SHORT_LEAST, SHORT_DEPTH * slots) * targetMs
-  return Math.max(least, Math.ceil(short / chunkMs(pace.msPerTask, queued, slots, settings)))
+  // Many short ones, or the same work in few that are longer.
+  const most = Math.max(SHORT_LEAST, SHORT_DEPTH * slots)
+  const next = Math.min(
+    chunkMs(pace.msPerTask, queued, slots, settings),
+    pace.msPerTask * pace.largest * GROWTH,
+  )
+  return Math.max(least, Math.min(most, Math.ceil((most * targetMs) / next)))
 }
 
-/** Work that a chunk should have, milliseconds: more while there is plenty. */
+/** Work that a chunk should have, milliseconds: more while there is plenty, unless each task is enough by itself. */
 function chunkMs(msPerTask: number, queued: number, slots: number, settings: LedgerSettings): number {
   const { targetMs, longTargetMs } = settings
+  if (msPerTask >= targetMs) return targetMs
   const share = (msPerTask * queued) / (LONG_BACKLOG * Math.max(1, slots))
   return Math.min(longTargetMs, Math.max(targetMs, share))
 }

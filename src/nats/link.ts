@@ -6,7 +6,8 @@
  * The secret is an nkey seed or a password. `nats://` and `tls://` addresses of a server that already runs are
  * links, too.
  */
-import { LinkError } from '../errors.ts'
+import { readFileSync } from 'node:fs'
+import { DicompError, LinkError } from '../errors.ts'
 import { isToken } from './subjects.ts'
 
 /** What permissions on the server allow: submit work, do it, or look on. */
@@ -42,6 +43,23 @@ const SEED = /^SU[A-Z2-7]{56}$/
 const PIN = /^[A-Za-z0-9_-]{43}$/
 const SHAPE = /^([a-z]+):\/\/(?:([^@/?#\s]*)@)?([^@/?#\s]+)(?:\/([^?#\s]*))?(?:\?([^#\s]*))?$/
 const FIX = 'copy the whole link again as `dicomp up` or `dicomp token new` printed it'
+
+/**
+ * The link that is meant by `@file`, or by itself: links have secrets, which other users of a computer may see in
+ * arguments, and other programs in the environment.
+ * @throws DicompError DICOMP_E_FILE
+ */
+export function readLink(text: string): string {
+  if (!text.startsWith('@')) return text
+  try {
+    return readFileSync(text.slice(1), 'utf8').trim()
+  } catch (error) {
+    throw new DicompError('DICOMP_E_FILE', `Cannot read the link: ${(error as Error).message}`, {
+      fix: 'check the path and its permissions',
+      cause: error,
+    })
+  }
+}
 
 /**
  * @param now milliseconds since 1970, for `expires`

@@ -80,7 +80,7 @@ describe('the ledger', () => {
   })
 
   it('makes chunks of short tasks larger, up to the target, and of long ones never', () => {
-    const short = new Hand()
+    const short = new Hand(8)
     short.add(0, 100_000)
     short.published()
     short.report(1, 0, 1, { ms: 0.1, bytes: 0.1 })
@@ -123,7 +123,7 @@ describe('the ledger', () => {
   })
 
   it('waits for the reports before the last one, then puts back what was not begun', () => {
-    const hand = new Hand(1, { cap: 1000 })
+    const hand = new Hand(8, { cap: 1000 })
     hand.add(0, 1000)
     hand.report(1, 0, 1, { ms: 0.5 })
     const [chunk, start] = hand.published().find(([, , count]) => (count as number) >= 8) as number[]

@@ -1,8 +1,11 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { nkeys } from '@nats-io/transport-node'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LinkError } from '../../src/errors.ts'
-import { describeLink, formatLink, type Link, parseLink, ROLES } from '../../src/nats/link.ts'
+import { describeLink, formatLink, type Link, parseLink, ROLES, readLink } from '../../src/nats/link.ts'
 
 const seed = new TextDecoder().decode(nkeys.createUser().getSeed())
 const pin = `${'A'.repeat(42)}0`
@@ -21,6 +24,14 @@ describe('what links say', () => {
       cluster: 'c1',
       expires: 4102444800,
     })
+  })
+
+  test('a file may have it', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'dicomp-')), 'client.link')
+    writeFileSync(file, 'nats://localhost/p\n')
+    expect(readLink(`@${file}`)).toBe('nats://localhost/p')
+    expect(readLink('nats://localhost')).toBe('nats://localhost')
+    expect(() => readLink(`@${file}.gone`)).toThrow(/Cannot read the link: ENOENT/)
   })
 
   test('servers that run already', () => {

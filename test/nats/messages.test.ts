@@ -31,6 +31,7 @@ const MESSAGES: AnyMessage[] = [
     payload: { blob },
   },
   { type: 'held', node: 'n.1', chunks: [[3, 8]] },
+  { type: 'full', node: 'n.1', chunks: [[3, 8]] },
   {
     type: 'result',
     node: 'n.1',

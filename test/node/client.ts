@@ -295,7 +295,7 @@ export class FakeClient {
   }
 
   #receive(data: Uint8Array): void {
-    const message = readMessage(data, ['held', 'result', 'lost', 'log', 'progress'])
+    const message = readMessage(data, ['held', 'full', 'result', 'lost', 'log', 'progress'])
     if (!message) throw new Error('a node sent something that cannot be read')
     this.messages.push(message)
     if ((message.type === 'result' || message.type === 'lost') && this.confirms) {

@@ -9,9 +9,8 @@ import type { LedgerAction, LedgerEvent } from '../../core/ledger-state.ts'
 import { BlobError, ClosedError, DecodeError, LinkError, NodeLostError } from '../../errors.ts'
 import { Blobs } from '../../nats/blobs.ts'
 import { type Connection, openConnection } from '../../nats/connection.ts'
-import { describeLink, type Link, parseLink } from '../../nats/link.ts'
+import { describeLink, type Link, parseLink, readLink } from '../../nats/link.ts'
 import {
-  type Heartbeat,
   isRelayed,
   type LostMessage,
   type Need,
@@ -36,7 +35,7 @@ import { Departures } from './departures.ts'
 import { newJob, type RemoteJob } from './job.ts'
 import { Litter } from './litter.ts'
 import { Mail } from './mail.ts'
-import { Members } from './members.ts'
+import { heldFor, Members } from './members.ts'
 import { Parcels } from './parcels.ts'
 import { reason, Waiting } from './waiting.ts'
 
@@ -91,7 +90,7 @@ export class NatsEngine implements Engine {
    * @throws LinkError, ConnectError within `connectTimeoutMs`
    */
   static async open(link: string | Link, options: NatsEngineOptions = {}): Promise<NatsEngine> {
-    const parsed = typeof link === 'string' ? parseLink(link) : link
+    const parsed = typeof link === 'string' ? parseLink(readLink(link)) : link
     if (parsed.role === 'node' || parsed.role === 'viewer') {
       throw new LinkError(
         `The link is for a ${parsed.role}: it may not submit work`,
@@ -301,7 +300,7 @@ export class NatsEngine implements Engine {
     const changed = this.#members.beat(beat, identity, performance.now())
     if (changed) this.#tellCapacities()
     else this.#capacityChanged = true
-    this.#handle({ type: 'holds', node: beat.node, chunks: ours(beat, identity) })
+    this.#handle({ type: 'holds', node: beat.node, chunks: heldFor(identity, beat) })
     if (left) this.#handle({ type: 'nodeLost', node: beat.node })
   }
 
@@ -584,12 +583,6 @@ function unharmed(act: () => void): void {
 
 /** Something that was stored is not there (any more). */
 const isMissing = (error: unknown): boolean => error instanceof BlobError && error.code === 'DICOMP_E_BLOB'
-
-function ours({ held }: Heartbeat, identity: string): [number, number][] {
-  const chunks: [number, number][] = []
-  for (const [client, job, chunk] of held) if (client === identity) chunks.push([job, chunk])
-  return chunks
-}
 
 /** What is left of `count` tasks without those at the offsets `ignore`. */
 function* runs(start: number, count: number, ignore: number[]): Generator<[number, number]> {

@@ -132,3 +132,10 @@ function stateOf({ protocol, state }: Omit<Heartbeat, 'held'>): NodeInfo['state'
   if (protocol !== PROTOCOL) return 'incompatible'
   return state === 'working' ? 'working' : 'draining'
 }
+
+/** What a node holds of a client. */
+export function heldFor(client: string, { held }: Heartbeat): [job: number, chunk: number][] {
+  const chunks: [number, number][] = []
+  for (const [owner, job, chunk] of held) if (owner === client) chunks.push([job, chunk])
+  return chunks
+}

@@ -1,6 +1,6 @@
 /** Opens the engine of a program that began before its cluster did. */
 import { ConnectError } from '../../errors.ts'
-import { describeLink, parseLink } from '../../nats/link.ts'
+import { describeLink, parseLink, readLink } from '../../nats/link.ts'
 import { NatsEngine } from './engine.ts'
 import type { Waiting } from './waiting.ts'
 
@@ -8,10 +8,11 @@ const AGAIN_MS = 1000
 
 /**
  * Like `NatsEngine.open`, but while nobody listens at the address it says so and tries again.
+ * @param text a link, or `@file` with one
  * @throws LinkError; ConnectError for what does not mend itself: credentials, pin, version of the server
  */
 export async function openPatiently(text: string, waiting: Waiting): Promise<NatsEngine> {
-  const link = parseLink(text)
+  const link = parseLink(readLink(text))
   for (;;) {
     try {
       const engine = await NatsEngine.open(link)

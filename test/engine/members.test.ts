@@ -1,0 +1,99 @@
+import { describe, expect, test } from 'vitest'
+import { Members } from '../../src/engine/nats/members.ts'
+import type { Heartbeat } from '../../src/nats/messages.ts'
+import { PROTOCOL } from '../../src/nats/settings.ts'
+
+const CLIENT = 'ann.1'
+
+function beat(
+  node: string,
+  free: number,
+  held: Heartbeat['held'] = [],
+  more: Partial<Heartbeat> = {},
+): Heartbeat {
+  const host = { os: 'linux', arch: 'x64', cpus: 2, runtime: 'node 24', dicomp: '0.1.0', load: 0 }
+  return {
+    type: 'heartbeat',
+    node,
+    name: node,
+    startedAt: 0,
+    state: 'working',
+    slots: 2,
+    free,
+    tags: [],
+    memory: 2 ** 30,
+    host,
+    protocol: PROTOCOL,
+    held,
+    ...more,
+  }
+}
+
+function hear(...beats: Heartbeat[]): Members {
+  const members = new Members(0)
+  for (const each of beats) members.beat(each, CLIENT, 0)
+  return members
+}
+
+describe('which node idles', () => {
+  test('the one with the most free slots, until they are lent', () => {
+    const members = hear(beat('a.1', 1), beat('b.1', 2), beat('c.1', 0))
+    expect([1, 2, 3, 4].map((chunk) => members.lend({}, chunk))).toEqual(['b.1', 'a.1', 'b.1', undefined])
+  })
+
+  test('a chunk that ends makes room again', () => {
+    const members = hear(beat('a.1', 1))
+    members.lend({}, 1)
+    expect(members.lend({}, 2)).toBeUndefined()
+    members.giveBack(1)
+    members.giveBack(1)
+    expect(members.lend({}, 2)).toBe('a.1')
+    expect(members.lend({}, 3)).toBeUndefined()
+  })
+
+  test('a heartbeat counts what it names, and not what is still on its way', () => {
+    const members = hear(beat('a.1', 2))
+    members.lend({}, 1)
+    members.lend({}, 2)
+    // It has the first chunk and not yet the second.
+    members.beat(beat('a.1', 1, [[CLIENT, 7, 1]]), CLIENT, 1)
+    expect(members.lend({}, 3)).toBeUndefined()
+    members.giveBack(1)
+    members.giveBack(2)
+    expect(members.lend({}, 3)).toBe('a.1')
+    expect(members.lend({}, 4)).toBe('a.1')
+    expect(members.lend({}, 5)).toBeUndefined()
+  })
+
+  test('chunks of other clients are no matter', () => {
+    const members = hear(beat('a.1', 2))
+    members.lend({}, 1)
+    members.beat(beat('a.1', 1, [['bob.1', 7, 1]]), CLIENT, 1)
+    expect(members.lend({}, 2)).toBeUndefined()
+  })
+
+  test('one that said that it is full is left alone until its next heartbeat', () => {
+    const members = hear(beat('a.1', 2))
+    members.lend({}, 1)
+    members.full('a.1')
+    members.giveBack(1)
+    expect(members.lend({}, 2)).toBeUndefined()
+    members.beat(beat('a.1', 1), CLIENT, 1)
+    expect(members.lend({}, 2)).toBe('a.1')
+  })
+
+  test('none that drains, lacks what is needed, speaks another protocol, or has left', () => {
+    const members = hear(
+      beat('a.1', 2, [], { state: 'draining' }),
+      beat('b.1', 2, [], { protocol: PROTOCOL + 1 }),
+      beat('c.1', 2, [], { tags: ['gpu'] }),
+      beat('d.1', 2),
+    )
+    expect(members.lend({ tags: ['gpu'] }, 1)).toBe('c.1')
+    expect(members.lend({ tags: ['big'] }, 2)).toBeUndefined()
+    members.lend({}, 3)
+    members.beat(beat('d.1', 2, [], { state: 'left' }), CLIENT, 1)
+    members.giveBack(3)
+    expect([4, 5].map((chunk) => members.lend({}, chunk))).toEqual(['c.1', undefined])
+  })
+})
