@@ -10,6 +10,7 @@ export async function run(_competitor, { slots }) {
     (x) => Math.sqrt(x),
     (x, y = 2) => x ** y,
     (text) => text.trim().split(' ').length,
+    (list) => list.length,
   ]
   const took = functions.map((fn) => {
     const distributed = cluster.distribute(fn)
