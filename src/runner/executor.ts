@@ -1,6 +1,6 @@
 /**
  * Runs chunks, one task after the other. Between tasks it looks at the clock now and then: every few
- * milliseconds it reports what is done, lets messages in, and stops if the rest was asked back or aborted.
+ * milliseconds it lets messages in, now and then it reports what is done, and it stops if the rest was asked back or aborted.
  */
 import { CancelledError, LoadError } from '../errors.ts'
 import { AWAKE_MS, Awake } from '../slot/awake.ts'

@@ -35,7 +35,7 @@ const STOP_MS = 20_000
 const RESTART_MS = 100
 const RESTART_MAX_MS = 5000
 /**
- * One core is left for what else runs here. On two cores, with a node and a client beside it, a round trip took 0.74
+ * One core is left for what else runs here. On two cores, with a node and a client beside it, a round trip took 0.77
  * ms instead of 0.97 (Go looks for work on every core that it may use). GOMAXPROCS in the environment decides otherwise.
  */
 const SERVER_CORES = String(Math.max(1, availableParallelism() - 1))

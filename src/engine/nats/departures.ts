@@ -129,7 +129,7 @@ export class Departures {
   }
 
   /**
-   * Sends the chunk to a node that idles: through the queue it takes twice as long and five messages more. Only where
+   * Sends the chunk to a node that idles: through the queue it takes twice as long and three messages more. Only where
    * nothing of ours waits in the queue; what waits there comes first.
    */
   #sendDirect(chunk: LedgerChunk, message: Uint8Array): boolean {
