@@ -2,13 +2,26 @@
 // the type declarations. The runner is a single file without imports, so that a slot starts fast.
 // usage: node scripts/build.mjs [directory, dist when not given]
 import { spawnSync } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { dirname, resolve } from 'node:path'
 import { build } from 'esbuild'
 
 const outdir = process.argv[2] ?? 'dist'
 if (outdir.startsWith('-')) throw new Error(`Expected a directory, got ${outdir}`)
 rmSync(outdir, { recursive: true, force: true })
+/**
+ * What the library loads later. esbuild puts modules into one chunk when the same entries reach them, and each chunk
+ * takes a millisecond to load: so all of these are made to reach the whole library, which is there by then anyway.
+ */
+const library = resolve('src/index.ts')
+const later = new Set()
+for (const file of readdirSync('src', { recursive: true })) {
+  if (!file.endsWith('.ts') || file.startsWith('cli')) continue
+  const path = resolve('src', file)
+  for (const [, target] of readFileSync(path, 'utf8').matchAll(/\bimport\('(\..+?)'\)/g))
+    later.add(resolve(dirname(path), target))
+}
 /**
  * Builtin modules by `process.getBuiltinModule`. An `import` of one reads every export that it has, and some of
  * those of node:fs and node:crypto are getters that load half of Node.js.
@@ -16,7 +29,8 @@ rmSync(outdir, { recursive: true, force: true })
 const HEAVY = new Set(['node:child_process', 'node:crypto']) // loaded with the first call of one of their functions
 const builtins = {
   name: 'builtins',
-  setup({ onLoad }) {
+  setup({ onLoad, initialOptions }) {
+    const splits = initialOptions.entryPoints.index !== undefined
     const statement = /^import (?!type\b)(?:(\w+)|\* as (\w+)|\{([^}]*)\}) from '(node:[^']+)'$/gm
     onLoad({ filter: /\/src\/.*\.ts$/ }, ({ path }) => {
       const contents = readFileSync(path, 'utf8').replace(statement, (_, whole, all, names = '', module) => {
@@ -29,7 +43,10 @@ const builtins = {
         const target = whole ?? all ?? `{ ${some.join(',').replaceAll(' as ', ': ')} }`
         return `const ${target} = process.getBuiltinModule('${module}')`
       })
-      return { contents, loader: 'ts' }
+      return {
+        contents: splits && later.has(path) ? `${contents}\nimport '${library}'` : contents,
+        loader: 'ts',
+      }
     })
   },
 }
