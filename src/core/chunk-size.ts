@@ -15,8 +15,6 @@ export const TARGET_MS = 0.5
 export const LONG_TARGET_MS = 10
 /** Chunks grow beyond TARGET_MS when the queue holds at least this many of them for every slot. */
 const LONG_QUEUE = 16
-/** See Settings. */
-const PARTS = 2
 /** Most tasks of one chunk when each task has a promise of its own. */
 export const CALL_CAP = 256
 /** Most tasks of one chunk of a map, where a task costs nothing but its value. */
@@ -50,19 +48,22 @@ export function learn(pace: Pace, tasks: number, ms: number): void {
  *
  * The last term is guided self-scheduling (Polychronopoulos and Kuck, 1987): as the queue runs dry chunks shrink,
  * so that no slot is left with a long one while the others have nothing.
+ *
+ * @param idle slots that could begin now
  */
 export function chunkSize(
   pace: Pace,
   queued: number,
   cap: number,
-  { slots, longQueue = LONG_QUEUE, longTargetMs = LONG_TARGET_MS, parts = PARTS }: Settings,
+  idle: number,
+  { slots, precutMs }: Settings,
 ): number {
   if (pace.msPerTask === undefined) return 1
-  const share = (pace.msPerTask * queued) / (longQueue * slots)
-  const target = Math.min(longTargetMs, Math.max(TARGET_MS, share))
+  const share = (pace.msPerTask * queued) / (LONG_QUEUE * slots)
+  const target = precutMs ?? Math.min(LONG_TARGET_MS, Math.max(TARGET_MS, share))
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? CHUNK_BYTES / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const byTail = Math.ceil(queued / (parts * slots))
+  const byTail = Math.ceil(queued / (precutMs === undefined ? 2 * slots : Math.max(1, idle)))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

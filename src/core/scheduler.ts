@@ -293,7 +293,7 @@ export class Scheduler {
     }
     const live = this.#startSlots(busy)
     if (live < this.#settings.slots) this.#shareWithWaiting(live)
-    const most = Math.max(PREFETCH_MS, 2 * (this.#settings.longTargetMs ?? 0))
+    const most = Math.max(PREFETCH_MS, this.#settings.precutMs ?? 0)
     for (const slot of this.#slots.values()) {
       if (slot.state !== 'ready' || active(slot) !== 1 || !shortWork(slot, most)) continue
       const job = this.#pick(slot, true)
@@ -333,7 +333,8 @@ export class Scheduler {
   }
 
   #send(job: Job, slot: Slot): boolean {
-    const size = chunkSize(job.pace, job.queue.length, job.spec.cap, this.#settings)
+    const idle = this.#settings.precutMs === undefined ? 0 : this.#idle(slot.pool)
+    const size = chunkSize(job.pace, job.queue.length, job.spec.cap, idle, this.#settings)
     const range = job.queue.take(job.spec.solo ? 1 : size)
     if (!range) return false
     const count = range.end - range.start
@@ -360,6 +361,14 @@ export class Scheduler {
     begin(slot)
     this.#out.push({ type: 'send', chunk })
     return true
+  }
+
+  #idle(pool: string): number {
+    let count = 0
+    for (const slot of this.#slots.values()) {
+      if (slot.pool === pool && slot.state === 'ready' && slot.chunks.length === 0) count++
+    }
+    return count
   }
 
   /**

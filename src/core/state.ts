@@ -6,14 +6,10 @@ export interface Settings {
   /** Most slots that run tasks at the same time. */
   slots: number
   /**
-   * Chunks grow when the queue holds at least this many of them for every slot. Few for who is given work in small
-   * pieces, since more of it waits elsewhere. @default 16
+   * Who feeds the queue has cut the work already, and sees to it that nothing is left over at the end: a chunk is all
+   * that is there, up to so many milliseconds of work, but its part when several slots idle. @default undefined: we cut
    */
-  longQueue?: number | undefined
-  /** Work per chunk while much of it waits, milliseconds. @default LONG_TARGET_MS */
-  longTargetMs?: number | undefined
-  /** A chunk has at most one of so many parts of the queue for each slot. One where more will come. @default 2 */
-  parts?: number | undefined
+  precutMs?: number | undefined
 }
 
 /** What the scheduler has to know of a job. */

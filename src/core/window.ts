@@ -17,6 +17,8 @@ const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
+/** Work that is worth a message at the end of a job, milliseconds: it costs the client about 0.3. */
+const LEAST_MS = 1
 
 /** What nodes that satisfy a need offer, and what they have of us. */
 export interface Demand {
@@ -73,6 +75,7 @@ export function remoteChunkSize(
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const byTail = Math.ceil(queued / (2 * Math.max(1, slots)))
+  const worthIt = pace.msPerTask > 0 ? LEAST_MS / pace.msPerTask : cap
+  const byTail = Math.max(worthIt, Math.ceil(queued / (2 * Math.max(1, slots))))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

@@ -71,11 +71,8 @@ export type AgentEvent =
   /** Something is wrong, and tried again. */
   | { type: 'trouble'; error: Error }
 
-/**
- * What is here is a small part of what waits, and cut by its client already: a message for each task would be waste,
- * and takes time from the slots.
- */
-const CHUNKS = { longQueue: 2, longTargetMs: 40, parts: 1 }
+/** Work that a slot is given at once, milliseconds: a message for each task would take time from the slots. */
+const CHUNK_MS = 100
 const DRAIN_MS = 30_000
 /** When the time to drain is over, clients get this long to confirm what was handed back. */
 const CONFIRM_MS = 2000
@@ -167,7 +164,7 @@ export class Agent {
     this.#runtime = runtime
     this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
-    this.#engine = new LocalEngine({ slots, ...CHUNKS })
+    this.#engine = new LocalEngine({ slots, precutMs: CHUNK_MS })
     this.#voice = new Voice(connection, (client, job, chunk) => this.#work.isUnsaid(client, job, chunk))
     const blobs = new Blobs(connection)
     this.#work = new Work({

@@ -4,6 +4,8 @@
 const AHEAD_MS = 20
 /** Most chunks that are held ahead, per slot. */
 const AHEAD_CHUNKS = 4
+/** Chunks up to this long, milliseconds, may wait here one for each slot: their clients keep as many on their way. */
+const SPARE_MS = 150
 
 /** The chunks of one job. */
 export interface Load {
@@ -46,5 +48,6 @@ export function demandOf(loads: Load[], loading: number, slots: number, roundTri
   const missing = (AHEAD_MS + 2 * roundTripMs) * slots - ms
   const ahead = Math.min(AHEAD_CHUNKS * slots, Math.ceil(missing / Math.max(ms / chunks, 0.01)))
   const most = slots + AHEAD_CHUNKS * slots - chunks
-  return { wanted: Math.max(free, Math.min(ahead, most), 0), free }
+  const spare = ms / chunks <= SPARE_MS ? 2 * slots - chunks : 0
+  return { wanted: Math.max(free, Math.min(ahead, most), spare, 0), free }
 }

@@ -39,6 +39,15 @@ export interface Nats {
   stop(): Promise<void>
 }
 
+const running = new Set<Nats>()
+// Whoever starts one stops it; but a `beforeAll` that fails half way does not come to that.
+if (process.env.VITEST) {
+  const { afterAll } = await import('vitest')
+  afterAll(async () => {
+    for (const nats of running) await nats.stop()
+  })
+}
+
 export async function startNats(options: NatsOptions = {}): Promise<Nats> {
   const { path: binary } = await findServer()
   const dir = await mkdtemp(join(tmpdir(), 'dicomp-nats-'))
@@ -78,7 +87,7 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
     else if (signal !== 'SIGCONT') await gone
   }
   await start()
-  return {
+  const nats: Nats = {
     url: `nats://127.0.0.1:${port}`,
     port,
     dir,
@@ -99,10 +108,13 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
       await start()
     },
     async stop() {
+      running.delete(nats)
       await kill('SIGKILL')
       await rm(dir, { recursive: true, force: true, maxRetries: 3 })
     },
   }
+  running.add(nats)
+  return nats
 }
 
 /** Waits until all threads of a process stand still. */
