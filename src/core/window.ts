@@ -11,14 +11,17 @@ const SHORT_DEPTH = 3
 /** At least as many, so that one or two slots of a fast computer do not wait for the network. */
 const SHORT_LEAST = 8
 /** Chunks grow when the backlog holds at least this many of them for every slot. */
-const LONG_BACKLOG = 4
+const LONG_BACKLOG = 2
 /** Chunks beyond one for each slot when they are long, as a part of the slots, and at least. */
 const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
-/** Work that is worth a message at the end of a job, milliseconds: it costs the client about 0.3. */
-const LEAST_MS = 1
+/**
+ * Work that is worth a chunk at the end of a job, milliseconds, if all slots have their share: a chunk costs client,
+ * server and node about 4 ms together where they have little to do otherwise.
+ */
+const LEAST_MS = 40
 
 /** What nodes that satisfy a need offer, and what they have of us. */
 export interface Demand {
@@ -75,7 +78,8 @@ export function remoteChunkSize(
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const worthIt = pace.msPerTask > 0 ? LEAST_MS / pace.msPerTask : cap
-  const byTail = Math.max(worthIt, Math.ceil(queued / (2 * Math.max(1, slots))))
+  const least = pace.msPerTask > 0 ? LEAST_MS / pace.msPerTask : cap
+  const share = queued / Math.max(1, slots)
+  const byTail = Math.max(Math.min(least, share), Math.ceil(share / 2))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

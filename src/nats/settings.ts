@@ -35,9 +35,11 @@ export const VALUE_LIMIT_BYTES = 2 ** 31
 /** Blobs that nobody removed are collected after this long. */
 export const BLOB_TTL_MS = 24 * 3_600_000
 /** Work per chunk that we aim at, milliseconds: a message costs both ends about 0.1 ms. */
-export const CHUNK_TARGET_MS = 25
+export const CHUNK_TARGET_MS = 40
 /**
  * The same while much work waits. A chunk costs client, server and node together about a millisecond, and on a
  * computer that is all three, 25 ms are not enough to hide it (`bench:cluster`, efficiency).
  */
-export const LONG_CHUNK_TARGET_MS = 100
+export const LONG_CHUNK_TARGET_MS = 250
+/** A chunk of no more work may wait at a node for a slot, milliseconds: so that none waits for the next one. */
+export const SHORT_CHUNK_MS = 300

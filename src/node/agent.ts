@@ -21,7 +21,7 @@ import {
   writeMessage,
 } from '../nats/messages.ts'
 import { meets } from '../nats/need.ts'
-import { ALIVE_MS, HEARTBEAT_MS, PROTOCOL, RENEW_MS } from '../nats/settings.ts'
+import { ALIVE_MS, HEARTBEAT_MS, LONG_CHUNK_TARGET_MS, PROTOCOL, RENEW_MS } from '../nats/settings.ts'
 import { ANY, newIdentity, streamOf, subjects } from '../nats/subjects.ts'
 import { heapMegabytes } from '../slot/memory.ts'
 import { Clients } from './clients.ts'
@@ -71,8 +71,6 @@ export type AgentEvent =
   /** Something is wrong, and tried again. */
   | { type: 'trouble'; error: Error }
 
-/** Work that a slot is given at once, milliseconds: a message for each task would take time from the slots. */
-const CHUNK_MS = 100
 const DRAIN_MS = 30_000
 /** When the time to drain is over, clients get this long to confirm what was handed back. */
 const CONFIRM_MS = 2000
@@ -164,7 +162,7 @@ export class Agent {
     this.#runtime = runtime
     this.#sandbox = sandbox
     this.#memory = memory ?? heapMegabytes(undefined, slots) * 2 ** 20
-    this.#engine = new LocalEngine({ slots, precutMs: CHUNK_MS })
+    this.#engine = new LocalEngine({ slots, precutMs: LONG_CHUNK_TARGET_MS })
     this.#voice = new Voice(connection, (client, job, chunk) => this.#work.isUnsaid(client, job, chunk))
     const blobs = new Blobs(connection)
     this.#work = new Work({

@@ -1,11 +1,10 @@
 /** How many chunks a node should hold: what its slots can begin now, and a little that hides the way to the server. */
+import { SHORT_CHUNK_MS } from '../nats/settings.ts'
 
 /** Work that may wait at the node beside what runs, per slot and beside the round trip, milliseconds. */
 const AHEAD_MS = 20
 /** Most chunks that are held ahead, per slot. */
 const AHEAD_CHUNKS = 4
-/** Chunks up to this long, milliseconds, may wait here one for each slot: their clients keep as many on their way. */
-const SPARE_MS = 150
 
 /** The chunks of one job. */
 export interface Load {
@@ -48,6 +47,6 @@ export function demandOf(loads: Load[], loading: number, slots: number, roundTri
   const missing = (AHEAD_MS + 2 * roundTripMs) * slots - ms
   const ahead = Math.min(AHEAD_CHUNKS * slots, Math.ceil(missing / Math.max(ms / chunks, 0.01)))
   const most = slots + AHEAD_CHUNKS * slots - chunks
-  const spare = ms / chunks <= SPARE_MS ? 2 * slots - chunks : 0
+  const spare = ms / chunks <= SHORT_CHUNK_MS ? 2 * slots - chunks : 0
   return { wanted: Math.max(free, Math.min(ahead, most), spare, 0), free }
 }

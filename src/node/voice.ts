@@ -7,7 +7,7 @@ import { subjects } from '../nats/subjects.ts'
  * What is not urgent is said together, this long after the first of it, milliseconds: a message costs about 0.1 ms at
  * each end, and a write to the socket as much again.
  */
-const LATER_MS = 20
+const LATER_MS = 100
 
 export class Voice {
   /** What is told to JetStream refers to the queue that is there now. */

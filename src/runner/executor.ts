@@ -11,9 +11,9 @@ import type { LoadedProgram, Programs } from './programs.ts'
 import { decodePayload, encodeResults } from './results.ts'
 
 /** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
-const SLICE_MS = 12
+const SLICE_MS = 30
 /** Milliseconds of tasks whose results travel together, unless the chunk ends before. */
-const REPORT_MS = 40
+const REPORT_MS = 250
 
 /** Time between two lone calls, waking up included, in which it is worth to stay awake for the next one. */
 const CLOSELY_MS = 2 * AWAKE_MS

@@ -3,6 +3,7 @@ import type { LedgerChunk, LedgerEvent } from '../../core/ledger-state.ts'
 import { BlobError, DicompError } from '../../errors.ts'
 import type { Connection } from '../../nats/connection.ts'
 import type { BlobRef, Need } from '../../nats/messages.ts'
+import { SHORT_CHUNK_MS } from '../../nats/settings.ts'
 import { inboxOf, levelOf, subjects } from '../../nats/subjects.ts'
 import type { RemoteJob } from './job.ts'
 import type { Litter } from './litter.ts'
@@ -23,7 +24,7 @@ export interface DepartureHost {
   count(job: RemoteJob, change: number): void
   publish(subject: string, bytes: Uint8Array, reply?: string): void
   /** A node with these abilities that idles; from now on the chunk counts as its work. */
-  idleNode(need: Need, chunk: number): string | undefined
+  idleNode(need: Need, chunk: number, short: boolean): string | undefined
 }
 
 export class Departures {
@@ -135,7 +136,8 @@ export class Departures {
   #sendDirect(chunk: LedgerChunk, message: Uint8Array): boolean {
     const job = this.#host.job(chunk.job.spec.id)
     if (!job || this.#messages.size - 1 > this.#direct.size) return false
-    const node = this.#host.idleNode(job.need, chunk.id)
+    const ms = (chunk.job.pace.msPerTask ?? Infinity) * chunk.count
+    const node = this.#host.idleNode(job.need, chunk.id, ms <= SHORT_CHUNK_MS)
     if (node === undefined) return false
     const { pool, identity } = this.#host.connection
     this.#direct.add(chunk.id)

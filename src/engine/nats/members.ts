@@ -11,6 +11,8 @@ interface Member {
   heardAt: number
   /** Slots without work: its heartbeat's, less what it was sent since, and more what has ended since. */
   free: number
+  /** The same, with places for one short chunk more for each slot. */
+  room: number
   /** Chunks that were sent to it, and whether its heartbeat counted them. */
   lent: Map<number, boolean>
 }
@@ -37,23 +39,33 @@ export class Members {
     for (const chunk of lent.keys()) lent.set(chunk, false)
     for (const [owner, , chunk] of held) if (owner === client && lent.has(chunk)) lent.set(chunk, true)
     let { free } = beat
-    for (const counted of lent.values()) if (!counted) free--
+    let room = 2 * beat.slots - held.length
+    for (const counted of lent.values()) {
+      if (counted) continue
+      free--
+      room--
+    }
     if (beat.state === 'left') this.#members.delete(beat.node)
-    else this.#members.set(beat.node, { beat, heardAt: now, free, lent })
+    else this.#members.set(beat.node, { beat, heardAt: now, free, room, lent })
     return before?.state !== beat.state || before.slots !== beat.slots
   }
 
-  /** A node that has a slot for the chunk now, as far as is known: the one with the most. */
-  lend(need: Need, chunk: number): string | undefined {
+  /**
+   * A node that can begin the chunk now, as far as is known: the one with the most free slots.
+   * @param short it may as well wait there for a slot, since that will not take long
+   */
+  lend(need: Need, chunk: number, short: boolean): string | undefined {
+    const places = ({ free, room }: Member): number => (short ? Math.max(free, room) : free)
     let best: Member | undefined
     for (const member of this.#members.values()) {
-      const { beat, free } = member
-      if (!beat || free <= (best?.free ?? 0) || stateOf(beat) !== 'working' || !meets(need, beat)) continue
-      best = member
+      const { beat } = member
+      if (!beat || stateOf(beat) !== 'working' || !meets(need, beat)) continue
+      if (places(member) > (best ? places(best) : 0)) best = member
     }
     const node = best?.beat?.node
     if (!best || node === undefined) return undefined
     best.free--
+    best.room--
     best.lent.set(chunk, false)
     this.#lent.set(chunk, node)
     return node
@@ -62,20 +74,22 @@ export class Members {
   /** The chunk is not there any more. */
   giveBack(chunk: number): void {
     const member = this.#members.get(this.#lent.get(chunk) ?? '')
-    if (this.#lent.delete(chunk) && member?.lent.delete(chunk)) member.free++
+    if (!this.#lent.delete(chunk) || !member?.lent.delete(chunk)) return
+    member.free++
+    member.room++
   }
 
   /** It has other work than its last heartbeat told. */
   full(node: string): void {
     const member = this.#members.get(node)
-    if (member) member.free = -member.lent.size
+    if (member) member.free = member.room = -member.lent.size
   }
 
   /** It has said something else. */
   heard(node: string, now: number): void {
     const member = this.#members.get(node)
     if (member) member.heardAt = now
-    else this.#members.set(node, { beat: undefined, heardAt: now, free: 0, lent: new Map() })
+    else this.#members.set(node, { beat: undefined, heardAt: now, free: 0, room: 0, lent: new Map() })
   }
 
   /** Nobody could be heard: everybody has all the time again. */
