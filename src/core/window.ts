@@ -21,7 +21,7 @@ const GROWTH = 8
  * Work that is worth a chunk at the end of a job, milliseconds, if all slots have their share: a chunk costs client,
  * server and node about 4 ms together where they have little to do otherwise.
  */
-const LEAST_MS = 40
+const LEAST_MS = 20
 
 /** What nodes that satisfy a need offer, and what they have of us. */
 export interface Demand {

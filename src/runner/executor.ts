@@ -11,7 +11,7 @@ import type { LoadedProgram, Programs } from './programs.ts'
 import { decodePayload, encodeResults } from './results.ts'
 
 /** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
-const SLICE_MS = 30
+const SLICE_MS = 12
 /** Milliseconds of tasks whose results travel together, unless the chunk ends before. */
 const REPORT_MS = 250
 
