@@ -18,10 +18,11 @@ const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
 /**
- * Work that is worth a chunk at the end of a job, milliseconds, if all slots have their share: a chunk costs client,
- * server and node about 4 ms together where they have little to do otherwise.
+ * Work that is worth a chunk at the end of a job, milliseconds: of short tasks not even every slot gets one then, since
+ * a chunk costs its client about 0.3. And as long as every slot has its share.
  */
-const LEAST_MS = 20
+const LEAST_MS = 1
+const LEAST_SHARED_MS = 20
 
 /** What nodes that satisfy a need offer, and what they have of us. */
 export interface Demand {
@@ -74,12 +75,12 @@ export function remoteChunkSize(
   settings: LedgerSettings,
 ): number {
   if (pace.msPerTask === undefined) return 1
+  const tasksIn = (ms: number): number => (pace.msPerTask ? ms / pace.msPerTask : cap)
   const target = chunkMs(pace.msPerTask, queued, slots, settings)
-  const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
+  const byTime = tasksIn(target)
   const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const least = pace.msPerTask > 0 ? LEAST_MS / pace.msPerTask : cap
   const share = queued / Math.max(1, slots)
-  const byTail = Math.max(Math.min(least, share), Math.ceil(share / 2))
+  const byTail = Math.max(tasksIn(LEAST_MS), Math.min(tasksIn(LEAST_SHARED_MS), share), Math.ceil(share / 2))
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

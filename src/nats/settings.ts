@@ -34,11 +34,11 @@ export const BLOB_CHUNK_BYTES = 1 << 20
 export const VALUE_LIMIT_BYTES = 2 ** 31
 /** Blobs that nobody removed are collected after this long. */
 export const BLOB_TTL_MS = 24 * 3_600_000
-/** Work per chunk that we aim at, milliseconds: a message costs both ends about 0.1 ms. */
+/** Work per chunk that we aim at, milliseconds. */
 export const CHUNK_TARGET_MS = 40
 /**
- * The same while much work waits. A chunk costs client, server and node together about a millisecond, and on a
- * computer that is all three, 25 ms are not enough to hide it (`bench:cluster`, efficiency).
+ * The same while much work waits. A chunk costs client, server and node about 4 ms together when slots keep all cores
+ * busy, since their caches are cold then (`bench:cluster`, efficiency); and nothing waits longer than a chunk for its turn.
  */
 export const LONG_CHUNK_TARGET_MS = 250
 /** A chunk of no more work may wait at a node for a slot, milliseconds: so that none waits for the next one. */

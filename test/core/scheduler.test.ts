@@ -69,6 +69,26 @@ describe('scheduler', () => {
     expect(seen.reduce((sum, [, count]) => sum + count, 0)).toBe(6)
   })
 
+  it('sends work that was cut already as it is, and in parts where several slots idle', () => {
+    const scheduler = new Scheduler({ slots: 2, precutMs: 250 })
+    const handle = (event: Event) => scheduler.handle(event, 0)
+    const spec = { id: 1, pool: 'a', priority: 0, cap: 256, solo: false, concurrency: Infinity, crashes: 3 }
+    handle({ type: 'job', spec })
+    handle({ type: 'tasks', job: 1, start: 0, end: 2, attempt: 1 })
+    for (const slot of [1, 2]) handle({ type: 'ready', slot })
+    for (const chunk of [1, 2]) handle({ type: 'done', chunk, count: 1, last: true, ms: 10, bytes: 0 })
+    expect(sent(handle({ type: 'tasks', job: 1, start: 2, end: 10, attempt: 1, apart: true }))).toEqual([
+      [2, 4],
+      [6, 4],
+    ])
+    // Both run, and each is given one more, whole.
+    for (const start of [10, 18]) {
+      const more = handle({ type: 'tasks', job: 1, start, end: start + 8, attempt: 1, apart: true })
+      expect(sent(more)).toEqual([[start, 8]])
+    }
+    expect(sent(handle({ type: 'done', chunk: 3, count: 4, last: true, ms: 40, bytes: 0 }))).toEqual([])
+  })
+
   it('stops a chunk when all that it has not reported is dropped', () => {
     const { handle } = started()
     handle({ type: 'tasks', job: 1, start: 1, end: 9, attempt: 1 })

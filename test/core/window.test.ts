@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest'
+import { remoteChunkSize } from '../../src/core/window.ts'
+
+const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000, directMs: 500 }
+const size = (msPerTask: number | undefined, queued: number, slots: number, largest = 1e6): number =>
+  remoteChunkSize({ msPerTask, bytesPerTask: 0, largest }, queued, slots, 65_536, settings)
+
+describe('a chunk for a cluster', () => {
+  it('has one task while nothing is known of them, and grows eightfold at most', () => {
+    expect(size(undefined, 1000, 2)).toBe(1)
+    expect(size(0.01, 1e6, 2, 1)).toBe(8)
+  })
+
+  it('has a quarter of a second of work while much waits', () => {
+    expect(size(10, 2000, 2)).toBe(25)
+    expect(size(1, 20_000, 2)).toBe(250)
+  })
+
+  it('has one task where that is long enough', () => {
+    expect(size(1000, 2000, 2)).toBe(1)
+  })
+
+  it('shrinks as the backlog runs dry, to 20 ms of work', () => {
+    const sizes: number[] = []
+    for (let left = 100; left > 0; left -= sizes.at(-1) as number) sizes.push(size(10, left, 2))
+    expect(sizes).toEqual([25, 18, 14, 10, 8, 6, 4, 4, 3, 2, 2, 2, 1, 1])
+  })
+
+  it('leaves every slot its share of a small job', () => {
+    expect(size(10, 40, 20)).toBe(2)
+    expect(size(10, 20, 20)).toBe(1)
+  })
+
+  it('has a millisecond of tiny tasks, however many slots would like some', () => {
+    expect(size(0.001, 100_000, 2000)).toBe(1000)
+    expect(size(0, 100_000, 2000)).toBe(65_536)
+  })
+})
