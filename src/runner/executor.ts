@@ -10,8 +10,13 @@ import type { Port } from './port.ts'
 import type { LoadedProgram, Programs } from './programs.ts'
 import { decodePayload, encodeResults } from './results.ts'
 
-/** Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. */
+/**
+ * Milliseconds of tasks between two looks at the mailbox: more than a chunk takes, whose report is a look too. Of long
+ * chunks a part, since a look is a turn of the event loop, about 0.1 ms; such chunks come while much work waits.
+ */
 const SLICE_MS = 12
+const SLICE_PART = 1 / 6
+const SLICE_MOST_MS = 40
 /** Milliseconds of tasks whose results travel together, unless the chunk ends before. */
 const REPORT_MS = 250
 
@@ -295,7 +300,9 @@ export class Executor {
       chunk.stride = Math.min(chunk.stride * 2, 4096)
     if (chunk.aborted !== undefined) return 'over'
     if (chunk.giveBack && now - chunk.begunAt > SLICE_MS) return 'over'
-    return now - chunk.sliceAt > SLICE_MS ? 'look' : undefined
+    const expected = ((now - chunk.begunAt) / chunk.next) * chunk.run.count
+    const slice = Math.min(Math.max(SLICE_MS, SLICE_PART * expected), SLICE_MOST_MS)
+    return now - chunk.sliceAt > slice ? 'look' : undefined
   }
 
   #finish(chunk: Chunk, program: LoadedProgram): void {

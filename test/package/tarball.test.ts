@@ -46,12 +46,13 @@ test('it has what it needs and nothing else', () => {
     'dist/index.d.ts',
     'dist/cli.js',
     'dist/runner.js',
+    'deploy/dicomp-node.service',
   ]) {
     expect(contents).toContain(file)
   }
   expect(
     contents.filter(
-      (path) => !/^(dist|docs)\/|^(package\.json|LICENSE|CHANGELOG\.md|README\.md)$/.test(path),
+      (path) => !/^(dist|docs|deploy)\/|^(package\.json|LICENSE|CHANGELOG\.md|README\.md)$/.test(path),
     ),
   ).toEqual([])
 })
