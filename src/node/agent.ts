@@ -468,9 +468,9 @@ export class Agent {
     this.#laying = true
     this.#puller.pause()
     if (trouble) {
-      this.#event({ type: 'trouble', error: trouble })
-      // Whatever it is, it may last.
+      // Whatever it is, it may last. A server that is ended says so here too, and then the connection tells it.
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      if (this.#connection.up) this.#event({ type: 'trouble', error: trouble })
     }
     while (this.#connection.up && this.#state !== 'left') {
       const epoch = this.#epoch

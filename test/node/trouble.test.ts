@@ -40,6 +40,18 @@ describe('a server that is killed and comes back with an empty memory', () => {
     expect(agent.running).toBe(0)
   })
 
+  it('is missed once, and not told to be in trouble, where it is ended as usual', async () => {
+    await setup.join()
+    await setup.client.heartbeat(({ state }) => state === 'working')
+    // By now it has asked for work, and waits for it.
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    await setup.nats.kill('SIGTERM')
+    await eventually(() => expect(setup.eventTypes()).toContain('disconnected'))
+    await setup.nats.restart()
+    await eventually(() => expect(setup.eventTypes()).toContain('reconnected'), 10_000)
+    expect(setup.eventTypes()).toEqual(['joined', 'disconnected', 'reconnected'])
+  })
+
   it('is not told that a chunk of its new queue is done because one of the old one was', async () => {
     const { client } = setup
     await setup.join({ slots: 1 })
