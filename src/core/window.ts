@@ -17,11 +17,9 @@ const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
-/**
- * Work that is worth a chunk at the end of a job, milliseconds: of short tasks not even every slot gets one then, since
- * a chunk costs its client about 0.3. And as long as every slot has its share.
- */
+/** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs its client about 0.3. */
 const LEAST_MS = 1
+/** The same while every slot can have that much. */
 const LEAST_SHARED_MS = 20
 
 /** What nodes that satisfy a need offer, and what they have of us. */

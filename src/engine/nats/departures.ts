@@ -24,7 +24,7 @@ export interface DepartureHost {
   count(job: RemoteJob, change: number): void
   publish(subject: string, bytes: Uint8Array, reply?: string): void
   /** A node with these abilities that idles; from now on the chunk counts as its work. */
-  idleNode(need: Need, chunk: number, short: boolean): string | undefined
+  nodeWithRoom(need: Need, chunk: number, short: boolean): string | undefined
 }
 
 export class Departures {
@@ -130,14 +130,14 @@ export class Departures {
   }
 
   /**
-   * Sends the chunk to a node that idles: through the queue it takes twice as long and three messages more. Only where
+   * Sends the chunk to a node that has room for it: through the queue it takes twice as long and three messages more. Only where
    * nothing of ours waits in the queue; what waits there comes first.
    */
   #sendDirect(chunk: LedgerChunk, message: Uint8Array): boolean {
     const job = this.#host.job(chunk.job.spec.id)
     if (!job || this.#messages.size - 1 > this.#direct.size) return false
     const ms = (chunk.job.pace.msPerTask ?? Infinity) * chunk.count
-    const node = this.#host.idleNode(job.need, chunk.id, ms <= SHORT_CHUNK_MS)
+    const node = this.#host.nodeWithRoom(job.need, chunk.id, ms <= SHORT_CHUNK_MS)
     if (node === undefined) return false
     const { pool, identity } = this.#host.connection
     this.#direct.add(chunk.id)

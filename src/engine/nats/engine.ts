@@ -121,7 +121,7 @@ export class NatsEngine implements Engine {
         this.#publish(subject, bytes, reply)
         this.#mail.post()
       },
-      idleNode: (...about) => (connection.up ? this.#members.lend(...about) : undefined),
+      nodeWithRoom: (...about) => (connection.up ? this.#members.lend(...about) : undefined),
     })
     this.#mail = new Mail(identity, (node, bytes) => {
       if (isIdentity(node)) this.#publish(subjects.node(node, identity), bytes)
