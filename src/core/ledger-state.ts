@@ -12,7 +12,7 @@ export interface LedgerSettings {
   inlineBytes: number
   /** A chunk that the queue has not acknowledged after this long is published again. */
   pubAckMs: number
-  /** The same for one that was sent to an idle node. */
+  /** The same for one that was sent straight to a node. */
   directMs: number
 }
 

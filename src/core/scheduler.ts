@@ -363,6 +363,7 @@ export class Scheduler {
     return true
   }
 
+  /** Slots that could begin something now. */
   #idle(pool: string): number {
     let count = 0
     for (const slot of this.#slots.values()) {
