@@ -12,8 +12,6 @@ export interface LedgerSettings {
   inlineBytes: number
   /** A chunk that the queue has not acknowledged after this long is published again. */
   pubAckMs: number
-  /** The same for one that was sent straight to a node. */
-  directMs: number
 }
 
 /** What the ledger has to know of a job. */
@@ -64,6 +62,8 @@ export interface LedgerChunk {
   state: 'preparing' | 'sent' | 'queued' | 'held' | 'over'
   /** Who has it. */
   node: string | undefined
+  /** That node has said so; otherwise it was sent there, and is taken to be there. */
+  sure: boolean
   /** Since when it has its state. */
   at: number
   /** When it is published again, unless somebody takes it. */
@@ -106,15 +106,15 @@ export type LedgerEvent =
   | { type: 'forget'; job: number }
   /** Slots of the nodes that satisfy a need, and how many of them have no work. */
   | { type: 'capacity'; need: string; slots: number; free: number }
-  /** The message of a chunk was published: in the queue, or (`direct`) to a node that should have room for it. */
-  | { type: 'sent'; chunk: number; bytes: number; direct?: boolean }
+  /** The message of a chunk was published: in the queue, or to a `node` that should have room for it. */
+  | { type: 'sent'; chunk: number; bytes: number; node?: string | undefined }
   /** Only the first `count` tasks of a chunk that is being prepared fit a message. */
   | { type: 'cut'; chunk: number; count: number }
   /** It cannot be prepared now: back into the queue, until the job is `ready` again. */
   | { type: 'unprepared'; chunk: number }
   | { type: 'acked'; chunk: number }
   /** The node to which it was sent has no room. */
-  | { type: 'returned'; chunk: number }
+  | { type: 'returned'; node: string; chunk: number }
   | { type: 'refused'; chunk: number }
   | { type: 'held'; node: string; chunks: readonly (readonly [job: number, chunk: number])[] }
   | ({ type: 'report' } & Report)

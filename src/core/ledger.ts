@@ -28,6 +28,8 @@ const REFUSED_MS = 100
 const REFUSED_MAX_MS = 2000
 /** Heartbeats in a row without a chunk after which its node does not have it. */
 const MISSED = 2
+/** The same for a chunk that was sent straight to the node and may not have arrived yet. */
+const NEVER_CAME = 3
 /** Tasks whose nodes were lost this often travel alone, and are given up after so many. */
 const LOSSES_TOGETHER = 3
 const LOSSES = 10
@@ -152,7 +154,7 @@ export class Ledger {
         return
       }
       case 'sent':
-        return this.#onSent(event.chunk, event.bytes, event.direct === true)
+        return this.#onSent(event.chunk, event.bytes, event.node)
       case 'cut':
         return this.#onCut(event.chunk, event.count)
       case 'unprepared': {
@@ -168,7 +170,7 @@ export class Ledger {
       }
       case 'returned': {
         const chunk = this.#chunks.get(event.chunk)
-        if (chunk?.state === 'sent' && this.#connected) this.#republish(chunk)
+        if (chunk && isPresumed(chunk) && chunk.node === event.node) this.#notHeld(chunk)
         return
       }
       case 'refused': {
@@ -247,7 +249,8 @@ export class Ledger {
 
   // ---- the queue --------------------------------------------------------------------------------------
 
-  #onSent(id: number, bytes: number, direct: boolean): void {
+  /** @param node to which it was sent: it is taken to hold it until it shows that it does not */
+  #onSent(id: number, bytes: number, node: string | undefined): void {
     const chunk = this.#chunks.get(id)
     if (chunk?.state !== 'preparing') return
     const { job } = chunk
@@ -255,11 +258,11 @@ export class Ledger {
     job.preparing--
     job.pace.bytesPerTask = Math.max(perTask, job.pace.bytesPerTask * 0.5)
     chunk.bytes = bytes
+    if (node !== undefined) return this.#presume(chunk, node)
     chunk.state = 'sent'
     chunk.at = this.#now
-    chunk.again = this.#now + (direct ? this.#settings.directMs : this.#settings.pubAckMs)
-    this.#loose.add(chunk)
-    this.#looseBytes += bytes
+    chunk.again = this.#now + this.#settings.pubAckMs
+    this.#loosen(chunk)
   }
 
   #onCut(id: number, count: number): void {
@@ -291,13 +294,20 @@ export class Ledger {
     const chunk = this.#chunks.get(id)
     if (!chunk || chunk.job.spec.id !== job || (chunk.node !== undefined && chunk.node !== node)) {
       this.#out.push({ type: 'drop', node, job, chunk: id })
-    } else if (chunk.node === undefined) {
+    } else {
       this.#hold(chunk, node)
     }
   }
 
+  /** Its node has said that it has it. */
   #hold(chunk: LedgerChunk, node: string): void {
-    if (chunk.state === 'preparing') return
+    if (chunk.state === 'preparing' || chunk.sure) return
+    if (chunk.node === undefined) this.#presume(chunk, node)
+    chunk.sure = true
+    this.#out.push({ type: 'taken', chunk })
+  }
+
+  #presume(chunk: LedgerChunk, node: string): void {
     this.#unloose(chunk)
     chunk.state = 'held'
     chunk.node = node
@@ -309,7 +319,6 @@ export class Ledger {
     const held = this.#held.get(node)
     if (held) held.add(chunk)
     else this.#held.set(node, new Set([chunk]))
-    this.#out.push({ type: 'taken', chunk })
     // What was settled or dropped since it was published need not run.
     let from = chunk.start
     for (const [start, end] of [...chunk.open, [chunk.start + chunk.count, 0] as const]) {
@@ -318,12 +327,20 @@ export class Ledger {
     }
   }
 
+  /** The node to which it was sent has no room for it, or it was lost on the way: now through the queue. */
+  #notHeld(chunk: LedgerChunk): void {
+    this.#held.get(chunk.node as string)?.delete(chunk)
+    chunk.node = undefined
+    this.#loosen(chunk)
+    this.#republish(chunk)
+  }
+
   #onReport(report: Report): void {
     const { node, start, count, seq } = report
     const job = this.#jobs.get(report.job)
     const chunk = this.#chunks.get(report.chunk)
     const own = chunk !== undefined && chunk.job === job && (chunk.node ?? node) === node
-    if (own && chunk.node === undefined) this.#hold(chunk, node)
+    if (own) this.#hold(chunk, node)
     if (own && chunk.reports.has(seq)) return
     // Another one has it, or nobody should: what it still does is in vain.
     if (!own && !report.last) this.#out.push({ type: 'drop', node, job: report.job, chunk: report.chunk })
@@ -366,7 +383,9 @@ export class Ledger {
     }
     for (const chunk of this.#held.get(node) ?? []) {
       chunk.missed = listed.has(chunk.id) ? 0 : chunk.missed + 1
-      if (chunk.missed >= MISSED) this.#putBack(chunk, 1)
+      if (isPresumed(chunk)) {
+        if (chunk.missed >= NEVER_CAME) this.#notHeld(chunk)
+      } else if (chunk.missed >= MISSED) this.#putBack(chunk, 1)
     }
   }
 
@@ -473,6 +492,11 @@ export class Ledger {
     this.#out.push({ type: 'closed', chunk })
   }
 
+  #loosen(chunk: LedgerChunk): void {
+    this.#loose.add(chunk)
+    this.#looseBytes += chunk.bytes
+  }
+
   #unloose(chunk: LedgerChunk): void {
     if (this.#loose.delete(chunk)) this.#looseBytes -= chunk.bytes
   }
@@ -529,6 +553,7 @@ export class Ledger {
       open: [[start, end]],
       state: 'preparing',
       node: undefined,
+      sure: false,
       at: this.#now,
       again: Infinity,
       tries: 0,
@@ -569,5 +594,8 @@ function before(a: LedgerJob, b: LedgerJob): boolean {
   if (a.chunks.size !== b.chunks.size) return a.chunks.size < b.chunks.size
   return a.served < b.served
 }
+
+/** It was sent to a node which has not said that it has it. */
+const isPresumed = ({ state, sure }: LedgerChunk): boolean => state === 'held' && !sure
 
 const openTasks = (chunk: LedgerChunk): number => sizeOf(chunk.open)

@@ -171,6 +171,7 @@ export class Scheduler {
     chunk.reported += event.count
     learn(job.pace, event.count, event.ms)
     if (event.bytes > 0) job.pace.bytesPerTask = event.bytes / Math.max(1, event.count)
+    this.#recall(job)
     if (!event.last) return
     this.#detach(chunk)
     begin(slot)
@@ -293,9 +294,9 @@ export class Scheduler {
     }
     const live = this.#startSlots(busy)
     if (live < this.#settings.slots) this.#shareWithWaiting(live)
-    const most = Math.max(PREFETCH_MS, this.#settings.precutMs ?? 0)
     for (const slot of this.#slots.values()) {
-      if (slot.state !== 'ready' || active(slot) !== 1 || !shortWork(slot, most)) continue
+      if (slot.state !== 'ready' || active(slot) !== 1 || !slot.chunks.every((each) => this.#isShort(each)))
+        continue
       const job = this.#pick(slot, true)
       if (job) this.#send(job, slot)
     }
@@ -326,7 +327,8 @@ export class Scheduler {
     for (const job of this.#jobs.values()) {
       if (job.queue.length === 0 || job.spec.pool !== slot.pool) continue
       if (job.chunks.size >= job.spec.concurrency) continue
-      if (prefetch && (job.queue.peek()?.solo || job.spec.concurrency !== Infinity || !isShort(job))) continue
+      if (prefetch && (job.queue.peek()?.solo || job.spec.concurrency !== Infinity || !hasShortTasks(job)))
+        continue
       if (!best || before(job, best)) best = job
     }
     return best
@@ -454,6 +456,25 @@ export class Scheduler {
     }
   }
 
+  /** What waits behind work that proves to be long had better wait for whichever slot idles first. */
+  #recall(job: Job): void {
+    for (const chunk of job.chunks) {
+      const [first] = chunk.slot.chunks
+      if (chunk.asked || chunk.state !== 'running' || !first || first === chunk || this.#isShort(first))
+        continue
+      chunk.asked = true
+      this.#out.push({ type: 'giveBack', chunk })
+    }
+  }
+
+  /** Whether the slot needs no more for it than another chunk may wait there. */
+  #isShort({ waiting, solo, job, count, reported }: Chunk): boolean {
+    if (waiting) return true
+    const ms = job.pace.msPerTask
+    const most = Math.max(PREFETCH_MS, this.#settings.precutMs ?? 0)
+    return !solo && ms !== undefined && ms * (count - reported) <= most
+  }
+
   #pool(key: string): Pool {
     let pool = this.#pools.get(key)
     if (!pool) this.#pools.set(key, (pool = { startFailures: 0, wantsSpare: false }))
@@ -474,17 +495,8 @@ function begin(slot: Slot): void {
   if (next) next.begun = true
 }
 
-const isShort = (job: Job): boolean => job.pace.msPerTask !== undefined && job.pace.msPerTask <= PREFETCH_MS
-
-/** Whether the slot has no more than `most` milliseconds of work. */
-function shortWork(slot: Slot, most: number): boolean {
-  for (const chunk of slot.chunks) {
-    if (chunk.waiting) continue
-    const ms = chunk.job.pace.msPerTask
-    if (chunk.solo || ms === undefined || ms * (chunk.count - chunk.reported) > most) return false
-  }
-  return true
-}
+const hasShortTasks = (job: Job): boolean =>
+  job.pace.msPerTask !== undefined && job.pace.msPerTask <= PREFETCH_MS
 
 function before(a: Job, b: Job): boolean {
   if (a.spec.priority !== b.spec.priority) return a.spec.priority > b.spec.priority

@@ -20,8 +20,6 @@ export const ACK_WAIT_MS = 15_000
 export const RENEW_MS = 5000
 /** A chunk without PubAck after this long is published again. */
 export const PUBACK_MS = 2000
-/** A chunk sent straight to a node that has not said that it holds it goes through the queue after this long. */
-export const DIRECT_MS = 500
 /** A result that was not confirmed is sent again after this long; then after twice as long, up to RESEND_MAX_MS. */
 export const RESEND_MS = 1000
 export const RESEND_MAX_MS = 8000

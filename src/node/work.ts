@@ -108,7 +108,8 @@ export class Work {
     }
     const chunk = new Chunk(message, ack, performance.now())
     this.#chunks.set(chunk.key, chunk)
-    held(client, job, id)
+    // Who has sent it here takes it to be here.
+    if (ack !== undefined) held(client, job, id)
     const ready = this.#jobs.get(jobKey(client, job))
     const { payload } = message
     if (!ready || 'blob' in payload) void this.#prepare(chunk, message)

@@ -60,7 +60,6 @@ export class LedgerWorld {
     longTargetMs: 100,
     inlineBytes: 256 << 10,
     pubAckMs: 2000,
-    directMs: 500,
   })
   readonly faults: Faults
   readonly nodes: SimNode[] = []
@@ -311,13 +310,13 @@ export class LedgerWorld {
   #leave(chunk: LedgerChunk): void {
     const known = [...this.#seen.keys()]
     const direct = known.length > 0 && this.#random() < 0.4
-    this.handle({ type: 'sent', chunk: chunk.id, bytes: 8 * chunk.count, direct })
-    if (!direct) return this.#publish(chunk)
+    const node = direct ? known[Math.floor(this.#random() * known.length)] : undefined
+    this.handle({ type: 'sent', chunk: chunk.id, bytes: 8 * chunk.count, node })
+    if (node === undefined) return this.#publish(chunk)
     const place = placeOf(chunk)
-    const id = known[Math.floor(this.#random() * known.length)] as string
-    this.#toNode(id, (node) => {
-      if (!isFull(node)) return this.#take(node, place)
-      this.#net(() => this.handle({ type: 'returned', chunk: chunk.id }))
+    this.#toNode(node, (taker) => {
+      if (!isFull(taker)) return this.#take(taker, place, true)
+      this.#net(() => this.handle({ type: 'returned', node, chunk: chunk.id }))
     })
   }
 
@@ -378,12 +377,13 @@ export class LedgerWorld {
     }
   }
 
-  #take(node: SimNode, place: Place): void {
+  #take(node: SimNode, place: Place, direct = false): void {
     const { job, chunk: id, tasks } = place
-    this.#net(() => {
+    const say = (): void => {
       this.#hear(node)
       this.handle({ type: 'held', node: node.id, chunks: [[job, id]] })
-    })
+    }
+    if (!direct) this.#net(say)
     if (node.held.has(id)) return
     const chunk: SimChunk = {
       job,

@@ -11,7 +11,6 @@ class Hand {
     longTargetMs: 100,
     inlineBytes: 1000,
     pubAckMs: 2000,
-    directMs: 500,
   })
   now = 0
   said: LedgerAction[] = []

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { remoteChunkSize } from '../../src/core/window.ts'
 
-const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000, directMs: 500 }
+const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000 }
 const size = (msPerTask: number | undefined, queued: number, slots: number, largest = 1e6): number =>
   remoteChunkSize({ msPerTask, bytesPerTask: 0, largest }, queued, slots, 65_536, settings)
 

@@ -36,7 +36,7 @@ export class Departures {
   /** Messages of chunks that may have to be published again. */
   readonly #messages = new Map<number, Uint8Array>()
   readonly #payloads = new Map<number, BlobRef>()
-  /** Of these, the ones that are not in the queue but were sent to a node. */
+  /** Of these, the ones that are not in the queue but were sent to a node, which has not said yet that it has them. */
   readonly #direct = new Set<number>()
 
   constructor(host: DepartureHost) {
@@ -124,25 +124,26 @@ export class Departures {
     this.trouble = undefined
     this.#messages.set(chunk.id, message)
     if (blob) this.#payloads.set(chunk.id, blob)
-    const direct = this.#sendDirect(chunk, message)
-    if (!direct) this.publish(chunk)
-    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes, direct })
+    const node = this.#sendDirect(chunk, message)
+    if (node === undefined) this.publish(chunk)
+    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes, node })
   }
 
   /**
    * Sends the chunk to a node that has room for it: through the queue it takes twice as long and three messages more. Only where
    * nothing of ours waits in the queue; what waits there comes first.
+   * @returns that node
    */
-  #sendDirect(chunk: LedgerChunk, message: Uint8Array): boolean {
+  #sendDirect(chunk: LedgerChunk, message: Uint8Array): string | undefined {
     const job = this.#host.job(chunk.job.spec.id)
-    if (!job || this.#messages.size - 1 > this.#direct.size) return false
+    if (!job || this.#messages.size - 1 > this.#direct.size) return undefined
     const ms = (chunk.job.pace.msPerTask ?? Infinity) * chunk.count
     const node = this.#host.nodeWithRoom(job.need, chunk.id, ms <= SHORT_CHUNK_MS)
-    if (node === undefined) return false
+    if (node === undefined) return undefined
     const { pool, identity } = this.#host.connection
     this.#direct.add(chunk.id)
     this.#host.publish(subjects.direct(pool, node, identity), message)
-    return true
+    return node
   }
 
   #notStored(job: RemoteJob, chunk: LedgerChunk, error: Error): void {

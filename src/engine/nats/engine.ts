@@ -22,7 +22,6 @@ import {
 import {
   ALIVE_MS,
   CHUNK_TARGET_MS,
-  DIRECT_MS,
   INLINE_BYTES,
   LONG_CHUNK_TARGET_MS,
   PUBACK_MS,
@@ -60,7 +59,6 @@ export class NatsEngine implements Engine {
     longTargetMs: LONG_CHUNK_TARGET_MS,
     inlineBytes: INLINE_BYTES,
     pubAckMs: PUBACK_MS,
-    directMs: DIRECT_MS,
   })
   readonly #members = new Members(performance.now())
   readonly #jobs = new Map<number, RemoteJob>()
@@ -315,7 +313,7 @@ export class NatsEngine implements Engine {
         return void this.#handle({ type: 'held', node: message.node, chunks: message.chunks })
       case 'full':
         this.#members.full(message.node)
-        for (const [, chunk] of message.chunks) this.#handle({ type: 'returned', chunk })
+        for (const [, chunk] of message.chunks) this.#handle({ type: 'returned', node: message.node, chunk })
         return
       case 'result':
         return this.#result(message)

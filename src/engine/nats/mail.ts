@@ -19,6 +19,8 @@ export class Mail {
   readonly #send: (node: string, bytes: Uint8Array) => void
   readonly #bundles = new Map<string, Bundle>()
   #urgent = false
+  /** Confirmations wait. */
+  #unposted = false
   #timer: NodeJS.Timeout | undefined
 
   /** @param send publishes to a node */
@@ -30,7 +32,8 @@ export class Mail {
   /** A result or a loss has arrived. */
   confirm(node: string, job: number, chunk: number, seq: number): void {
     this.#bundle(node).got.push([job, chunk, seq])
-    this.#timer ??= setTimeout(() => this.post(), CONFIRM_MS)
+    if (!this.#unposted) queueMicrotask(() => this.#wait())
+    this.#unposted = true
   }
 
   drop(node: string, job: number, chunk: number): void {
@@ -54,9 +57,14 @@ export class Mail {
       for (const message of rest) this.#send(node, writeMessage(message))
     }
     this.#bundles.clear()
-    this.#urgent = false
+    this.#urgent = this.#unposted = false
     clearTimeout(this.#timer)
     this.#timer = undefined
+  }
+
+  /** Mostly a chunk has left with them meanwhile: a timer would wake the process for nothing. */
+  #wait(): void {
+    if (this.#unposted) this.#timer ??= setTimeout(() => this.post(), CONFIRM_MS)
   }
 
   /** All that is decided in one go is said together. */
