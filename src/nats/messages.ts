@@ -35,7 +35,7 @@ export interface RemoteProgram {
   env: Bytes
 }
 
-/** What a node has to know of a job: sent with every chunk, read once per job. */
+/** What a node has to know of a job: sent until the node has shown that it knows it, read once. */
 export interface RemoteSpec extends Omit<NestedSpec, 'program'> {
   program: RemoteProgram
 }
@@ -53,17 +53,22 @@ export interface TaskMessage {
   attempt: number
   /** Offsets of tasks that must not run. */
   skip: number[]
-  /** A frame of the RemoteSpec, so that a node which knows the job need not read it. */
-  spec: Uint8Array
+  /** A frame of the RemoteSpec, which a node that knows the job does not read. Absent where it is known to know it. */
+  spec?: Uint8Array | undefined
   /** A frame of the arguments (`payloadFrame`). */
   payload: Bytes
+  /** As in `confirm`, which need not be a message of its own then. */
+  got?: Confirmation[] | undefined
 }
+
+/** A result or a loss that has arrived. */
+export type Confirmation = [job: number, chunk: number, seq: number]
 
 /** Node → client. */
 export type ToClient =
   /** The node has these chunks: [job, chunk]. */
   | { type: 'held'; node: string; chunks: [job: number, chunk: number][] }
-  /** It has no room for these chunks, which were sent to it and not through the queue. */
+  /** It has no room for these chunks, which were sent to it and not through the queue, or does not know their job. */
   | { type: 'full'; node: string; chunks: [job: number, chunk: number][] }
   | ResultMessage
   /** Tasks that get no result from this node, with why (crashed, timed out, code cannot be loaded). */
@@ -120,7 +125,7 @@ export interface LostMessage {
 /** Client → node. */
 export type ToNode =
   /** Results and losses that have arrived. */
-  | { type: 'confirm'; client: string; got: [job: number, chunk: number, seq: number][] }
+  | { type: 'confirm'; client: string; got: Confirmation[] }
   /** Nobody wants these chunks from this node: stop them, report nothing. */
   | { type: 'drop'; client: string; chunks: [job: number, chunk: number][] }
   /** Nobody wants these tasks of a chunk. */

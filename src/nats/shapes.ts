@@ -74,6 +74,7 @@ const need = object({ tags: optional(tags), memory: optional(index) })
 /** [job, chunk] */
 const chunk = tuple(index, index)
 const tasks = { job: index, chunk: index, start: index, count }
+const confirmations = list(tuple(index, index, index))
 const numbered = { node: identity, ...tasks, seq: index, last: bool }
 
 /** Offsets of tasks, in ascending order, below `count`. */
@@ -89,7 +90,14 @@ const offsets =
 
 export const SHAPES: Record<MessageType, Check> = {
   task: both(
-    object({ client: identity, ...tasks, attempt: count, spec: bytes, payload: where }),
+    object({
+      client: identity,
+      ...tasks,
+      attempt: count,
+      spec: optional(bytes),
+      payload: where,
+      got: optional(confirmations),
+    }),
     offsets('skip'),
   ),
   held: object({ node: identity, chunks: list(chunk) }),
@@ -109,7 +117,7 @@ export const SHAPES: Record<MessageType, Check> = {
     text: string,
   }),
   progress: object({ node: identity, job: index, chunk: index, index, value: bytes }),
-  confirm: object({ client: identity, got: list(tuple(index, index, index)) }),
+  confirm: object({ client: identity, got: confirmations }),
   drop: object({ client: identity, chunks: list(chunk) }),
   dropTasks: object({ client: identity, job: index, chunk: index, start: index, end: index }),
   forget: object({ client: identity, job: index }),

@@ -303,15 +303,22 @@ export class Agent {
       return this.#event({ type: 'dropped', subject, why: 'it names another client than its subject' })
     }
     if (this.#clients.isGone(message.client)) return this.#voice.answer(ack, '+TERM')
+    if (!message.spec) {
+      this.#voice.answer(ack, '+TERM')
+      return this.#event({ type: 'dropped', subject, why: 'it does not describe its job' })
+    }
     this.#clients.met(message.client)
     this.#work.accept(message, ack)
   }
 
   /** A client believes that a slot is free. */
   #acceptDirect(message: TaskMessage): void {
-    const { client, job, chunk } = message
+    const { client, job, chunk, spec, got = [] } = message
+    for (const each of got) this.#work.confirm(client, ...each)
     if (this.#clients.isGone(client)) return
-    if (this.#state !== 'working' || this.#work.demand(this.slots, this.#roundTrip).wanted <= 0) {
+    const knowsJob = spec !== undefined || this.#work.knows(client, job)
+    const hasRoom = this.#state === 'working' && this.#work.demand(this.slots, this.#roundTrip).wanted > 0
+    if (!knowsJob || !hasRoom) {
       const full = writeMessage({ type: 'full', node: this.node, chunks: [[job, chunk]] })
       return this.#voice.publish(subjects.client(client), full)
     }

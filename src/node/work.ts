@@ -26,7 +26,7 @@ import { Outbox } from './outbox.ts'
 import type { Programs } from './programs.ts'
 import type { Sandbox } from './sandbox.ts'
 
-/** A job without chunks is forgotten after this long, milliseconds; each chunk brings all that is needed. */
+/** A job without chunks is forgotten after this long, milliseconds: the next chunk has to describe it again. */
 const IDLE_JOB_MS = 60_000
 /** Weight of the newest tasks in what is known of a job's pace. */
 const NEWEST = 0.5
@@ -119,6 +119,12 @@ export class Work {
   /** Whether the client cannot know from a report that the chunk is held. */
   isUnsaid(client: string, job: number, chunk: number): boolean {
     return this.#chunks.get(keyOf(client, job, chunk))?.seq === 0
+  }
+
+  /** Whether chunks of the job need not describe it. */
+  knows(client: string, job: number): boolean {
+    const key = jobKey(client, job)
+    return this.#jobs.has(key) || this.#loading.has(key)
   }
 
   /** What the node could take now. */
@@ -233,6 +239,10 @@ export class Work {
   /** Forgets jobs that have not been used for long; to be called now and then. */
   tidy(): void {
     const old = performance.now() - IDLE_JOB_MS
+    for (const { client, job, state } of this.#chunks.values()) {
+      const known = this.#jobs.get(jobKey(client, job))
+      if (state === 'loading' && known) known.usedAt = performance.now()
+    }
     for (const job of this.#jobs.values()) if (job.chunks.size === 0 && job.usedAt < old) this.#forget(job)
   }
 
@@ -301,7 +311,8 @@ export class Work {
 
   async #open(key: string, message: TaskMessage): Promise<Job> {
     const { client } = message
-    const spec = readSpec(message.spec)
+    // Who lets it out was told that the job is known, and it was when the chunk came.
+    const spec = readSpec(message.spec ?? new Uint8Array())
     const program = await this.#options.programs.get(client, spec.program)
     const task: TaskSpec = { ...spec, program, pool: this.kind(spec.pool) }
     const job: Job = {

@@ -20,7 +20,7 @@ const SLICE_PART = 1 / 6
 const SLICE_MOST_MS = 40
 const SURPRISE_MS = 400
 /** Milliseconds of tasks whose results travel together, unless the chunk ends before. */
-const REPORT_MS = 250
+const REPORT_MS = 400
 
 /** Time between two lone calls, waking up included, in which it is worth to stay awake for the next one. */
 const CLOSELY_MS = 2 * AWAKE_MS

@@ -2,7 +2,7 @@
 import type { LedgerChunk, LedgerEvent } from '../../core/ledger-state.ts'
 import { BlobError, DicompError } from '../../errors.ts'
 import type { Connection } from '../../nats/connection.ts'
-import type { BlobRef, Need } from '../../nats/messages.ts'
+import { type BlobRef, type Confirmation, type Need, writeMessage } from '../../nats/messages.ts'
 import { SHORT_CHUNK_MS } from '../../nats/settings.ts'
 import { inboxOf, levelOf, subjects } from '../../nats/subjects.ts'
 import type { RemoteJob } from './job.ts'
@@ -25,6 +25,8 @@ export interface DepartureHost {
   publish(subject: string, bytes: Uint8Array, reply?: string): void
   /** A node with these abilities that idles; from now on the chunk counts as its work. */
   nodeWithRoom(need: Need, chunk: number, short: boolean): string | undefined
+  /** What is to be confirmed to a node, and may be said by the way. */
+  confirmations(node: string): Confirmation[]
 }
 
 export class Departures {
@@ -33,8 +35,8 @@ export class Departures {
   readonly #host: DepartureHost
   /** Number of the chunk that was made last. */
   #newest = 0
-  /** Messages of chunks that may have to be published again. */
-  readonly #messages = new Map<number, Uint8Array>()
+  /** Chunks that may have to be published again. */
+  readonly #parcels = new Map<number, Parcel>()
   readonly #payloads = new Map<number, BlobRef>()
   /** Of these, the ones that are not in the queue but were sent to a node, which has not said yet that it has them. */
   readonly #direct = new Set<number>()
@@ -43,9 +45,9 @@ export class Departures {
     this.#host = host
   }
 
-  /** Somebody has the chunk: its message is not needed any more. */
+  /** Somebody has the chunk: what it says is not needed any more. */
   taken(chunk: LedgerChunk): void {
-    this.#messages.delete(chunk.id)
+    this.#parcels.delete(chunk.id)
     this.#direct.delete(chunk.id)
   }
 
@@ -54,7 +56,7 @@ export class Departures {
     const blob = this.#payloads.get(id)
     if (blob) this.#host.litter.release(blob)
     this.#payloads.delete(id)
-    this.#messages.delete(id)
+    this.#parcels.delete(id)
     this.#direct.delete(id)
   }
 
@@ -66,6 +68,7 @@ export class Departures {
         job.frame = await this.#host.parcels.spec(job.spec)
         this.trouble = undefined
         job.storing = false
+        job.knownBy.clear()
         job.storedAfter = this.#newest
         return this.#host.handle({ type: 'ready', job: job.key })
       } catch (error) {
@@ -102,11 +105,11 @@ export class Departures {
     }
     if (parcel instanceof Promise) {
       parcel.then(
-        (stored) => this.#sent(chunk, stored),
+        (stored) => this.#sent(job, chunk, stored),
         (error) => this.#notStored(job, chunk, error),
       )
-    } else if ('message' in parcel) {
-      this.#sent(chunk, parcel)
+    } else if ('task' in parcel) {
+      this.#sent(job, chunk, parcel)
     } else if (parcel.fits === 0 || payload.kind !== 'any') {
       this.#refuse(job, chunk, parcel.error)
     } else {
@@ -116,17 +119,19 @@ export class Departures {
     }
   }
 
-  #sent(chunk: LedgerChunk, { message, bytes, blob }: Parcel): void {
+  #sent(job: RemoteJob, chunk: LedgerChunk, parcel: Parcel): void {
+    const { bytes, blob } = parcel
     if (chunk.state !== 'preparing') {
       if (blob) this.#host.litter.release(blob)
       return
     }
     this.trouble = undefined
-    this.#messages.set(chunk.id, message)
+    this.#parcels.set(chunk.id, parcel)
     if (blob) this.#payloads.set(chunk.id, blob)
-    const node = this.#sendDirect(chunk, message)
+    const node = this.#sendDirect(job, chunk, parcel)
     if (node === undefined) this.publish(chunk)
-    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: blob ? message.length : bytes, node })
+    const own = blob ? (job.frame?.length ?? 0) : bytes
+    this.#host.handle({ type: 'sent', chunk: chunk.id, bytes: own, node })
   }
 
   /**
@@ -134,14 +139,19 @@ export class Departures {
    * nothing of ours waits in the queue; what waits there comes first.
    * @returns that node
    */
-  #sendDirect(chunk: LedgerChunk, message: Uint8Array): string | undefined {
-    const job = this.#host.job(chunk.job.spec.id)
-    if (!job || this.#messages.size - 1 > this.#direct.size) return undefined
+  #sendDirect(job: RemoteJob, chunk: LedgerChunk, { task }: Parcel): string | undefined {
+    if (this.#parcels.size - 1 > this.#direct.size) return undefined
     const ms = (chunk.job.pace.msPerTask ?? Infinity) * chunk.count
     const node = this.#host.nodeWithRoom(job.need, chunk.id, ms <= SHORT_CHUNK_MS)
     if (node === undefined) return undefined
     const { pool, identity } = this.#host.connection
     this.#direct.add(chunk.id)
+    const got = this.#host.confirmations(node)
+    const message = writeMessage({
+      ...task,
+      ...(!job.knownBy.has(node) && { spec: job.frame }),
+      ...(got.length > 0 && { got }),
+    })
     this.#host.publish(subjects.direct(pool, node, identity), message)
     return node
   }
@@ -164,14 +174,15 @@ export class Departures {
     }
   }
 
-  /** Publishes the message of a chunk in the queue, again if need be. */
+  /** Publishes a chunk in the queue, again if need be. */
   publish(chunk: LedgerChunk): void {
     this.#direct.delete(chunk.id)
-    const message = this.#messages.get(chunk.id)
+    const parcel = this.#parcels.get(chunk.id)
     const job = this.#host.job(chunk.job.spec.id)
-    if (!message || !job) return
+    if (!parcel || !job) return
     const { pool, identity } = this.#host.connection
     const subject = subjects.task(pool, levelOf(job.spec.priority), job.needKey, identity)
+    const message = writeMessage({ ...parcel.task, spec: job.frame })
     this.#host.publish(subject, message, `${inboxOf(identity)}.ack.${chunk.id}`)
   }
 }

@@ -120,6 +120,7 @@ export class NatsEngine implements Engine {
         this.#mail.post()
       },
       nodeWithRoom: (...about) => (connection.up ? this.#members.lend(...about) : undefined),
+      confirmations: (node) => this.#mail.confirmations(node),
     })
     this.#mail = new Mail(identity, (node, bytes) => {
       if (isIdentity(node)) this.#publish(subjects.node(node, identity), bytes)
@@ -313,7 +314,10 @@ export class NatsEngine implements Engine {
         return void this.#handle({ type: 'held', node: message.node, chunks: message.chunks })
       case 'full':
         this.#members.full(message.node)
-        for (const [, chunk] of message.chunks) this.#handle({ type: 'returned', node: message.node, chunk })
+        for (const [key, chunk] of message.chunks) {
+          this.#jobs.get(key)?.knownBy.delete(message.node)
+          this.#handle({ type: 'returned', node: message.node, chunk })
+        }
         return
       case 'result':
         return this.#result(message)
@@ -373,6 +377,7 @@ export class NatsEngine implements Engine {
     }
     const job = this.#jobs.get(message.job)
     if (job) job.missing = 0
+    job?.knownBy.add(message.node)
     this.#report(message, payloadBytes(payload), (ignore) =>
       job?.client.delivered({
         start,

@@ -12,6 +12,8 @@ export interface RemoteJob {
   needKey: string
   /** Describes it to nodes; there once its code is stored. */
   frame: Uint8Array | undefined
+  /** Nodes that have it, since they have run tasks of it. */
+  knownBy: Set<string>
   leftovers: Leftovers
   /** Tasks that were added and have neither been delivered nor lost. */
   open: number
@@ -35,6 +37,7 @@ export function newJob(key: number, spec: TaskSpec, client: JobClient): RemoteJo
     need,
     needKey: needKey(need),
     frame: undefined,
+    knownBy: new Set(),
     leftovers: new Leftovers(),
     open: 0,
     missing: 0,

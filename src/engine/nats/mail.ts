@@ -1,14 +1,16 @@
 /** What is said to nodes: all that one node is to hear at about the same time travels together. */
-import { type ToNode, writeMessage } from '../../nats/messages.ts'
+import { type Confirmation, type ToNode, writeMessage } from '../../nats/messages.ts'
 
-type Confirm = Extract<ToNode, { type: 'confirm' }>
 type Drop = Extract<ToNode, { type: 'drop' }>
 
 /** Confirmations may wait this long for company: nothing but memory of nodes depends on them. */
 const CONFIRM_MS = 2
 
+/** Most of them in a message of another kind, whose size must not depend on them much. */
+const BY_THE_WAY = 16
+
 interface Bundle {
-  got: Confirm['got']
+  got: Confirmation[]
   dropped: Drop['chunks']
   /** What has to be said one by one, after these. */
   rest: ToNode[]
@@ -34,6 +36,11 @@ export class Mail {
     this.#bundle(node).got.push([job, chunk, seq])
     if (!this.#unposted) queueMicrotask(() => this.#wait())
     this.#unposted = true
+  }
+
+  /** What is to be confirmed to a node, for who says it in a message of another kind. */
+  confirmations(node: string): Confirmation[] {
+    return this.#bundles.get(node)?.got.splice(0, BY_THE_WAY) ?? []
   }
 
   drop(node: string, job: number, chunk: number): void {

@@ -7,7 +7,7 @@ import { type Encoded, toFrame } from '../../codec/index.ts'
 import type { LedgerChunk } from '../../core/ledger-state.ts'
 import { EncodeError } from '../../errors.ts'
 import type { Blobs } from '../../nats/blobs.ts'
-import { type BlobRef, type Bytes, payloadFrame, specFrame, writeMessage } from '../../nats/messages.ts'
+import { type BlobRef, type Bytes, payloadFrame, specFrame, type TaskMessage } from '../../nats/messages.ts'
 import { BLOB_TTL_MS, INLINE_BYTES, VALUE_LIMIT_BYTES } from '../../nats/settings.ts'
 import type { Payload } from '../../slot/protocol.ts'
 import type { TaskSpec } from '../engine.ts'
@@ -18,9 +18,9 @@ const INLINE_ENV_BYTES = 32 << 10
 /** Of a message, beside the payload and the description of the job. */
 const ENVELOPE_BYTES = 1024
 
-/** A chunk's message, or the promise of one whose payload is being stored. */
+/** What a chunk's message says, but for the description of its job. */
 export interface Parcel {
-  message: Uint8Array
+  task: TaskMessage
   /** Of the payload. */
   bytes: number
   blob: BlobRef | undefined
@@ -72,8 +72,9 @@ export class Parcels {
   }
 
   /**
-   * The message of a chunk.
+   * What to say of a chunk, or the promise of it when its payload has to be stored.
    * @param large most bytes of a whole message
+   * @param spec the description of its job, which takes part of that
    */
   pack(
     chunk: LedgerChunk,
@@ -92,25 +93,23 @@ export class Parcels {
     }
     if (frame.length > VALUE_LIMIT_BYTES) return oversize(chunk, frame.length)
     const { job, id, start, count, attempt } = chunk
-    const write = (where: Bytes): Uint8Array =>
-      writeMessage({
-        type: 'task',
-        client: this.#client,
-        job: job.spec.id,
-        chunk: id,
-        start,
-        count,
-        attempt,
-        skip,
-        spec,
-        payload: where,
-      })
+    const task = (where: Bytes): TaskMessage => ({
+      type: 'task',
+      client: this.#client,
+      job: job.spec.id,
+      chunk: id,
+      start,
+      count,
+      attempt,
+      skip,
+      payload: where,
+    })
     if (frame.length <= Math.min(INLINE_BYTES, large - spec.length - ENVELOPE_BYTES)) {
-      return { message: write({ inline: frame }), bytes: frame.length, blob: undefined }
+      return { task: task({ inline: frame }), bytes: frame.length, blob: undefined }
     }
     return this.#blobs.put(frame).then((blob) => {
       this.#litter.use(blob)
-      return { message: write({ blob }), bytes: frame.length, blob }
+      return { task: task({ blob }), bytes: frame.length, blob }
     })
   }
 
