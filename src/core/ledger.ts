@@ -523,7 +523,7 @@ export class Ledger {
     // Until its size is known only one chunk is prepared, and only two at a time that have to be stored.
     const large = pace.bytesPerTask > this.#settings.inlineBytes
     if (job.preparing >= (pace.bytesPerTask === 0 ? 1 : large ? 2 : Infinity)) return false
-    const window = windowOf(pace, job.backlog.length, demand.slots, this.#settings)
+    const window = windowOf(pace, job.backlog.length, demand.slots, spec.cap, this.#settings)
     if (ahead(demand, spec.priority) < window) return true
     // A job that came later gets its share although the others have filled the window.
     return chunks.size < Math.max(1, Math.floor(window / this.#rivals(spec)))

@@ -10,6 +10,9 @@ import type { LedgerSettings } from './ledger-state.ts'
 const SHORT_DEPTH = 3
 /** At least as many, so that one or two slots of a fast computer do not wait for the network. */
 const SHORT_LEAST = 8
+/** The same when they have at least so much work, milliseconds: one runs and one waits, which is what nodes have room for. */
+const DEPTH = 2
+const DEPTH_MS = 5
 /** Chunks grow when the backlog holds at least this many of them for every slot. */
 const LONG_BACKLOG = 2
 /** Chunks beyond one for each slot when they are long, as a part of the slots, and at least. */
@@ -17,8 +20,8 @@ const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
-/** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs its client about 0.3. */
-const LEAST_MS = 1
+/** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs client, server and node about 4 together. */
+const LEAST_MS = 3
 /** The same while every slot can have that much. */
 const LEAST_SHARED_MS = 20
 
@@ -35,18 +38,21 @@ export interface Demand {
  * Most chunks of jobs like this one that are on their way or run at the same time.
  * @param queued tasks in its backlog
  */
-export function windowOf(pace: Pace, queued: number, slots: number, settings: LedgerSettings): number {
+export function windowOf(
+  pace: Pace,
+  queued: number,
+  slots: number,
+  cap: number,
+  settings: LedgerSettings,
+): number {
   if (slots === 0) return 0
   const least = slots + Math.max(SPARE_LEAST, Math.ceil(SPARE_PART * slots))
   const { targetMs } = settings
   if (pace.msPerTask === undefined || pace.msPerTask >= targetMs) return least
-  // Many short ones, or the same work in few that are longer.
-  const most = Math.max(SHORT_LEAST, SHORT_DEPTH * slots)
-  const next = Math.min(
-    chunkMs(pace.msPerTask, queued, slots, settings),
-    pace.msPerTask * pace.largest * GROWTH,
-  )
-  return Math.max(least, Math.min(most, Math.ceil((most * targetMs) / next)))
+  const next = pace.msPerTask * remoteChunkSize(pace, queued, slots, cap, settings)
+  if (next < DEPTH_MS) return Math.max(least, SHORT_LEAST, SHORT_DEPTH * slots)
+  // The same work in fewer that are longer.
+  return Math.max(least, Math.min(DEPTH * slots, Math.ceil((SHORT_DEPTH * slots * targetMs) / next)))
 }
 
 /** Work that a chunk should have, milliseconds: more while there is plenty, unless each task is enough by itself. */

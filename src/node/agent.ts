@@ -317,7 +317,7 @@ export class Agent {
     for (const each of got) this.#work.confirm(client, ...each)
     if (this.#clients.isGone(client)) return
     const knowsJob = spec !== undefined || this.#work.knows(client, job)
-    const hasRoom = this.#state === 'working' && this.#work.demand(this.slots, this.#roundTrip).wanted > 0
+    const hasRoom = this.#state === 'working' && this.#work.demand(this.slots, this.#roundTrip).room
     if (!knowsJob || !hasRoom) {
       const full = writeMessage({ type: 'full', node: this.node, chunks: [[job, chunk]] })
       return this.#voice.publish(subjects.client(client), full)

@@ -5,6 +5,8 @@ import { SHORT_CHUNK_MS } from '../nats/settings.ts'
 const AHEAD_MS = 20
 /** Most chunks that are held ahead, per slot. */
 const AHEAD_CHUNKS = 4
+/** A chunk that a client has sent here may wait for so much other work, per slot, milliseconds: through the queue it waits as long. */
+const BEFORE_MS = 1000
 
 /** The chunks of one job. */
 export interface Load {
@@ -22,6 +24,8 @@ export interface Demand {
   wanted: number
   /** Slots without work. */
   free: number
+  /** Whether one that was not pulled but sent here is welcome. */
+  room: boolean
 }
 
 /**
@@ -43,10 +47,11 @@ export function demandOf(loads: Load[], loading: number, slots: number, roundTri
     else ms += open * pace
   }
   const free = Math.max(0, slots - busy)
-  if (!known || chunks === 0) return { wanted: free, free }
+  if (!known || chunks === 0) return { wanted: free, free, room: free > 0 }
   const missing = (AHEAD_MS + 2 * roundTripMs) * slots - ms
   const ahead = Math.min(AHEAD_CHUNKS * slots, Math.ceil(missing / Math.max(ms / chunks, 0.01)))
   const most = slots + AHEAD_CHUNKS * slots - chunks
   const spare = ms / chunks <= SHORT_CHUNK_MS ? 2 * slots - chunks : 0
-  return { wanted: Math.max(free, Math.min(ahead, most), spare, 0), free }
+  const wanted = Math.max(free, Math.min(ahead, most), spare, 0)
+  return { wanted, free, room: wanted > 0 || (chunks < 2 * slots && ms <= BEFORE_MS * slots) }
 }

@@ -144,7 +144,7 @@ export class Work {
       if (chunks > 0) loads.push({ open, chunks, pace: job.pace, concurrency: job.spec.concurrency })
     }
     const demand = demandOf(loads, loading, slots, roundTripMs)
-    return this.#draining ? { ...demand, wanted: 0 } : demand
+    return this.#draining ? { ...demand, wanted: 0, room: false } : demand
   }
 
   // ---- what clients say ---------------------------------------------------------------------------------

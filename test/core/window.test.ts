@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { remoteChunkSize } from '../../src/core/window.ts'
+import { remoteChunkSize, windowOf } from '../../src/core/window.ts'
 
 const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000 }
 const size = (msPerTask: number | undefined, queued: number, slots: number, largest = 1e6): number =>
@@ -31,8 +31,34 @@ describe('a chunk for a cluster', () => {
     expect(size(10, 20, 20)).toBe(1)
   })
 
-  it('has a millisecond of tiny tasks, however many slots would like some', () => {
-    expect(size(0.001, 100_000, 2000)).toBe(1000)
+  it('has a few milliseconds of tiny tasks, however many slots would like some', () => {
+    expect(size(0.001, 100_000, 2000)).toBe(3000)
     expect(size(0, 100_000, 2000)).toBe(65_536)
+  })
+})
+
+describe('the chunks of a job that are out at the same time', () => {
+  const window = (msPerTask: number | undefined, queued: number, slots: number, cap = 65_536): number =>
+    windowOf({ msPerTask, bytesPerTask: 0, largest: 1e6 }, queued, slots, cap, settings)
+
+  it('are a few more than slots while nothing is known of them, and when each is long', () => {
+    expect(window(undefined, 1000, 2)).toBe(4)
+    expect(window(1000, 1000, 2)).toBe(4)
+    expect(window(1000, 1000, 100)).toBe(125)
+    expect(window(1, 1e6, 100)).toBe(125)
+  })
+
+  it('are two for each slot when they are short: nodes have room for so many', () => {
+    expect(window(10, 100, 2)).toBe(4)
+    expect(window(10, 800, 100)).toBe(200)
+  })
+
+  it('are more when they are tiny', () => {
+    expect(window(0.001, 1000, 2, 256)).toBe(8)
+    expect(window(0.001, 1e6, 100, 256)).toBe(300)
+  })
+
+  it('are none without slots', () => {
+    expect(window(10, 100, 0)).toBe(0)
   })
 })

@@ -80,7 +80,7 @@ describe('which node idles', () => {
   test('one that said that it is full is left alone until its next heartbeat', () => {
     const members = hear(beat('a.1', 2))
     members.lend({}, 1, false)
-    members.full('a.1')
+    members.full('a.1', 1)
     members.giveBack(1)
     expect(members.lend({}, 2, false)).toBeUndefined()
     members.beat(beat('a.1', 1), CLIENT, 1)
@@ -145,7 +145,7 @@ describe('which node has room for a short chunk', () => {
   test('not one that has said that it is full', () => {
     const members = hear(beat('a.1', 2))
     members.lend({}, 1, true)
-    members.full('a.1')
+    members.full('a.1', 1)
     expect(members.lend({}, 2, true)).toBeUndefined()
     members.beat(beat('a.1', 1, [[CLIENT, 7, 1]]), CLIENT, 1)
     expect(members.lend({}, 2, true)).toBe('a.1')

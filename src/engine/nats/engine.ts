@@ -313,7 +313,7 @@ export class NatsEngine implements Engine {
       case 'held':
         return void this.#handle({ type: 'held', node: message.node, chunks: message.chunks })
       case 'full':
-        this.#members.full(message.node)
+        this.#members.full(message.node, message.chunks.length)
         for (const [key, chunk] of message.chunks) {
           this.#jobs.get(key)?.knownBy.delete(message.node)
           this.#handle({ type: 'returned', node: message.node, chunk })

@@ -79,10 +79,10 @@ export class Members {
     member.room++
   }
 
-  /** It has other work than its last heartbeat told. */
-  full(node: string): void {
+  /** It has other work than its last heartbeat told, and no place for so many chunks that are given back next. */
+  full(node: string, chunks: number): void {
     const member = this.#members.get(node)
-    if (member) member.free = member.room = -member.lent.size
+    if (member) member.free = member.room = -chunks
   }
 
   /** It has said something else. */
