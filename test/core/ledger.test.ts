@@ -14,6 +14,8 @@ class Hand {
   })
   now = 0
   said: LedgerAction[] = []
+  /** Chunks go straight to this node. */
+  direct: string | undefined
 
   constructor(slots = 2, spec: Partial<LedgerJobSpec> = {}) {
     this.say({ type: 'capacity', need: 'any', slots, free: slots })
@@ -33,8 +35,9 @@ class Hand {
     this.said.push(...actions)
     for (const action of actions) {
       if (action.type !== 'publish') continue
-      this.say({ type: 'sent', chunk: action.chunk.id, bytes: 8 * action.chunk.count })
-      this.say({ type: 'acked', chunk: action.chunk.id })
+      const node = this.direct
+      this.say({ type: 'sent', chunk: action.chunk.id, bytes: 8 * action.chunk.count, node })
+      if (node === undefined) this.say({ type: 'acked', chunk: action.chunk.id })
     }
     return actions
   }
@@ -220,6 +223,74 @@ describe('the ledger', () => {
     hand.say({ type: 'nodeLost', node: 'a' })
     hand.say({ type: 'tick' })
     expect(again()).toBe(1)
+  })
+
+  describe('of a chunk that was sent straight to a node', () => {
+    const sent = (): { hand: Hand; again: () => number } => {
+      const hand = new Hand()
+      hand.direct = 'a'
+      hand.add(0, 1)
+      return {
+        hand,
+        again: () => hand.said.splice(0).filter(({ type }) => type === 'republish').length,
+      }
+    }
+
+    it('takes it to be there: what the node says of it counts, and it is told when nobody wants it', () => {
+      const { hand, again } = sent()
+      expect(hand.ledger.runs('a', 1, 0)).toBe(true)
+      expect(hand.ledger.outlook().get('any')).toEqual({ waiting: 0, held: 1, refused: false })
+      hand.say({ type: 'tick' }, 60_000)
+      expect(again()).toBe(0)
+      expect(hand.say({ type: 'drop', job: 1, start: 0, end: 1 })).toContainEqual({
+        type: 'drop',
+        node: 'a',
+        job: 1,
+        chunk: 1,
+      })
+    })
+
+    it('keeps the message until the node has said that it has it', () => {
+      const { hand } = sent()
+      const taken = (): number => hand.said.splice(0).filter(({ type }) => type === 'taken').length
+      expect(taken()).toBe(0)
+      hand.say({ type: 'holds', node: 'a', chunks: [[1, 1]] })
+      expect(taken()).toBe(1)
+      hand.say({ type: 'holds', node: 'a', chunks: [[1, 1]] })
+      expect(taken()).toBe(0)
+    })
+
+    it('publishes it in the queue when the node has no room, for the same attempt', () => {
+      const { hand, again } = sent()
+      hand.say({ type: 'returned', node: 'b', chunk: 1 })
+      expect(again()).toBe(0)
+      hand.say({ type: 'returned', node: 'a', chunk: 1 })
+      expect(again()).toBe(1)
+      hand.say({ type: 'held', node: 'b', chunks: [[1, 1]] })
+      expect(hand.ledger.runs('b', 1, 0)).toBe(true)
+      hand.say({ type: 'returned', node: 'b', chunk: 1 })
+      expect(again()).toBe(0)
+      expect(delivered(hand.report(1, 0, 1, { node: 'b' }))).toEqual([[0, 1, []]])
+    })
+
+    it('publishes it in the queue when three heartbeats do not have it: it was lost on the way', () => {
+      const { hand, again } = sent()
+      hand.say({ type: 'holds', node: 'a', chunks: [] })
+      hand.say({ type: 'holds', node: 'a', chunks: [] })
+      expect(again()).toBe(0)
+      hand.say({ type: 'holds', node: 'a', chunks: [] })
+      expect(again()).toBe(1)
+      expect(hand.ledger.runs('a', 1, 0)).toBe(false)
+    })
+
+    it('gives it to others when the node is lost, which may have begun it', () => {
+      const { hand } = sent()
+      hand.published()
+      hand.direct = 'b'
+      hand.say({ type: 'nodeLost', node: 'a' })
+      expect(hand.published()).toEqual([[2, 0, 1, 2]])
+      expect(hand.ledger.runs('b', 2, 0)).toBe(true)
+    })
   })
 
   it('shares the rest of a chunk that takes too long with idle slots', () => {

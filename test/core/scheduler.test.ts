@@ -89,6 +89,31 @@ describe('scheduler', () => {
     expect(sent(handle({ type: 'done', chunk: 3, count: 4, last: true, ms: 40, bytes: 0 }))).toEqual([])
   })
 
+  it('takes back what waits in a slot behind work that proves to be long', () => {
+    const scheduler = new Scheduler({ slots: 1, precutMs: 250 })
+    const handle = (event: Event) => scheduler.handle(event, 0)
+    const add = (start: number, end: number) =>
+      handle({ type: 'tasks', job: 1, start, end, attempt: 1, apart: true })
+    const spec = { id: 1, pool: 'a', priority: 0, cap: 256, solo: false, concurrency: Infinity, crashes: 3 }
+    handle({ type: 'job', spec })
+    add(0, 1)
+    handle({ type: 'ready', slot: 1 })
+    handle({ type: 'done', chunk: 1, count: 1, last: true, ms: 1, bytes: 0 })
+    add(1, 9)
+    handle({ type: 'done', chunk: 2, count: 8, last: true, ms: 8, bytes: 0 })
+    // 64 ms each, as far as anybody knows.
+    expect([...sent(add(9, 73)), ...sent(add(73, 137))]).toEqual([
+      [9, 64],
+      [73, 64],
+    ])
+    expect(handle({ type: 'done', chunk: 3, count: 5, last: false, ms: 5, bytes: 0 })).toEqual([])
+    const slow = { type: 'done', chunk: 3, count: 5, last: false, ms: 50, bytes: 0 } as const
+    expect(handle(slow)).toMatchObject([{ type: 'giveBack', chunk: { start: 73 } }])
+    expect(handle(slow)).toEqual([])
+    // It waits for whichever slot idles first, and not behind the long one again.
+    expect(handle({ type: 'done', chunk: 4, count: 0, last: true, ms: 0, bytes: 0 })).toEqual([])
+  })
+
   it('stops a chunk when all that it has not reported is dropped', () => {
     const { handle } = started()
     handle({ type: 'tasks', job: 1, start: 1, end: 9, attempt: 1 })

@@ -142,6 +142,16 @@ describe('which node has room for a short chunk', () => {
     expect(members.lend({}, 5, true)).toBe('a.1')
   })
 
+  test('one that was full, when a chunk of ours has ended there', () => {
+    const members = hear(beat('a.1', 0, [['bob.1', 1, 1]]))
+    for (const chunk of [1, 2]) expect(members.lend({}, chunk, true)).toBe('a.1')
+    members.full('a.1', 1)
+    members.giveBack(2)
+    expect(members.lend({}, 3, true)).toBeUndefined()
+    members.giveBack(1)
+    expect(members.lend({}, 4, true)).toBe('a.1')
+  })
+
   test('not one that has said that it is full', () => {
     const members = hear(beat('a.1', 2))
     members.lend({}, 1, true)

@@ -7,6 +7,7 @@ import { parseLink } from '../../src/nats/link.ts'
 import {
   type BlobRef,
   type Bytes,
+  type Confirmation,
   type Heartbeat,
   type LostMessage,
   type Need,
@@ -36,6 +37,10 @@ export interface TaskSetup {
   env?: Bytes
   /** Arguments through the object store. */
   stored?: boolean
+  /** Whether the message describes the job. @default true */
+  described?: boolean
+  /** What it confirms by the way. */
+  got?: Confirmation[]
   spec?: Partial<Omit<RemoteSpec, 'program'>>
   natives?: RemoteSpec['program']['natives']
   level?: Level
@@ -140,8 +145,9 @@ export class FakeClient {
     }
     const { id: client } = this
     const count = inputs.length
-    const parts = { client, job, chunk, start, count, attempt, skip, spec: specFrame(spec), payload }
-    return writeMessage({ type: 'task', ...parts })
+    const { described = true, got } = setup
+    const parts = { client, job, chunk, start, count, attempt, skip, payload, ...(got && { got }) }
+    return writeMessage({ type: 'task', ...parts, ...(described && { spec: specFrame(spec) }) })
   }
 
   toNode(node: string, message: ToNode): void {

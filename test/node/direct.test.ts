@@ -17,13 +17,13 @@ async function send(node: string, task: TaskSetup): Promise<void> {
 }
 
 describe('a chunk that is sent to a node', () => {
-  it('runs there, is held, and leaves nothing', async () => {
+  it('runs there, is held as heartbeats tell, and leaves nothing', async () => {
     const { client } = setup
     const agent = await setup.join()
     const file = setup.newFile()
     await send(agent.node, { chunk: 1, inputs: [file], body: WAITS })
-    await eventually(() => expect(client.of('held').flatMap(({ chunks }) => chunks)).toContainEqual([1, 1]))
     expect((await client.heartbeat(({ held }) => held.length === 1)).held).toEqual([[client.id, 1, 1]])
+    expect(client.of('held')).toEqual([])
     setup.allow(file)
     expect((await client.results(1)).values.get(0)).toBe('done')
     await client.heartbeat(({ held, free }) => held.length === 0 && free === 2)
@@ -71,6 +71,54 @@ describe('a chunk that is sent to a node', () => {
     await client.untilQueued(0)
     expect(begun(file)).toBe(1)
     expect(client.outcomes(1)).toHaveLength(1)
+  })
+
+  it('need not describe a job that the node knows, and is returned by one that does not', async () => {
+    const { client } = setup
+    const agent = await setup.join()
+    await send(agent.node, { chunk: 1, inputs: [1], described: false })
+    await eventually(() => expect(client.of('full').flatMap(({ chunks }) => chunks)).toEqual([[1, 1]]))
+    await send(agent.node, { chunk: 1, inputs: [1] })
+    // The job may still be loading.
+    await send(agent.node, { chunk: 2, start: 1, inputs: [2], described: false })
+    expect((await client.results(1, 2)).values).toEqual(
+      new Map([
+        [0, 2],
+        [1, 4],
+      ]),
+    )
+    await send(agent.node, { chunk: 3, start: 2, inputs: [3], described: false, stored: true })
+    expect((await client.results(3)).values.get(2)).toBe(6)
+    client.toNode(agent.node, { type: 'forget', client: client.id, job: 1 })
+    await send(agent.node, { chunk: 4, start: 3, inputs: [4], described: false })
+    await eventually(() => expect(client.of('full').flatMap(({ chunks }) => chunks)).toContainEqual([1, 4]))
+    expect(client.outcomes(4)).toEqual([])
+  })
+
+  it('in the queue must describe its job', async () => {
+    const { client } = setup
+    await setup.join()
+    await client.task({ chunk: 1, inputs: [1], described: false })
+    await eventually(() => expect(setup.eventTypes()).toContain('dropped'))
+    await client.untilQueued(0)
+    await client.task({ chunk: 2, inputs: [2] })
+    expect((await client.results(2)).values.get(0)).toBe(4)
+    expect(client.outcomes(1)).toEqual([])
+  })
+
+  it('may confirm results of others', async () => {
+    const { client } = setup
+    const agent = await setup.join()
+    client.confirms = false
+    await send(agent.node, { chunk: 1, inputs: [1] })
+    await client.results(1)
+    const [result] = client.outcomes(1)
+    await client.heartbeat(({ held }) => held.length === 1)
+    await send(agent.node, { chunk: 2, start: 1, inputs: [2], got: [[1, 1, result?.seq as number]] })
+    await client.results(2)
+    expect((await client.heartbeat(({ held }) => held.every(([, , chunk]) => chunk !== 1))).held).toEqual([
+      [client.id, 1, 2],
+    ])
   })
 
   it('in the name of another client, or that is none, is dropped', async () => {
