@@ -1,5 +1,5 @@
 /** What the ledger knows and says. Plain data: no I/O, no clock. */
-import type { Backlog } from './backlog.ts'
+import type { Backlog, Span } from './backlog.ts'
 import type { Pace } from './chunk-size.ts'
 
 /** Times in milliseconds, sizes in bytes. */
@@ -80,6 +80,33 @@ export interface LedgerChunk {
   reports: Set<number>
   /** Number of its last report, once that has come. */
   lastReport: number | undefined
+}
+
+/** A chunk of these tasks, of which nothing has left yet. */
+export function newChunk(id: number, job: LedgerJob, span: Span, now: number): LedgerChunk {
+  const { start, end, attempt, solo, losses, since } = span
+  return {
+    id,
+    job,
+    start,
+    count: end - start,
+    attempt,
+    solo,
+    losses,
+    since,
+    open: [[start, end]],
+    state: 'preparing',
+    node: undefined,
+    sure: false,
+    at: now,
+    again: Infinity,
+    tries: 0,
+    doubt: false,
+    bytes: 0,
+    missed: 0,
+    reports: new Set(),
+    lastReport: undefined,
+  }
 }
 
 /** Tasks with an outcome: a report of a node. */

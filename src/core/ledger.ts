@@ -7,14 +7,15 @@
  */
 import { Backlog, type Span } from './backlog.ts'
 import { learn, newPace } from './chunk-size.ts'
-import type {
-  LedgerAction,
-  LedgerChunk,
-  LedgerEvent,
-  LedgerJob,
-  LedgerJobSpec,
-  LedgerSettings,
-  Report,
+import {
+  type LedgerAction,
+  type LedgerChunk,
+  type LedgerEvent,
+  type LedgerJob,
+  type LedgerJobSpec,
+  type LedgerSettings,
+  newChunk,
+  type Report,
 } from './ledger-state.ts'
 import { cutOut, gapsOf, type Pair, sizeOf } from './pairs.ts'
 import { ahead, type Demand, remoteChunkSize, windowOf } from './window.ts'
@@ -540,29 +541,7 @@ export class Ledger {
     const { spec, pace, backlog } = job
     const { slots } = this.#demand(spec.need)
     const most = isSolo(job) ? 1 : remoteChunkSize(pace, backlog.length, slots, spec.cap, this.#settings)
-    const { start, end, attempt, solo, losses, since } = backlog.take(most) as Span
-    const chunk: LedgerChunk = {
-      id: this.#nextChunk++,
-      job,
-      start,
-      count: end - start,
-      attempt,
-      solo,
-      losses,
-      since,
-      open: [[start, end]],
-      state: 'preparing',
-      node: undefined,
-      sure: false,
-      at: this.#now,
-      again: Infinity,
-      tries: 0,
-      doubt: false,
-      bytes: 0,
-      missed: 0,
-      reports: new Set(),
-      lastReport: undefined,
-    }
+    const chunk = newChunk(this.#nextChunk++, job, backlog.take(most) as Span, this.#now)
     pace.largest = Math.max(pace.largest, chunk.count)
     job.preparing++
     job.served = ++this.#turn

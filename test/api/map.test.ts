@@ -94,7 +94,7 @@ describe('map', () => {
   })
 
   it('keeps every number as it is', async () => {
-    const odd = [0, -0, Number.NaN, Infinity, -Infinity, 2 ** 53, 5e-324, -1.5]
+    const odd = [0, -0, Number.NaN, Infinity, -Infinity, 2 ** 31, -(2 ** 31), 2 ** 53, 5e-324, -1.5]
     const back = await cluster.distribute((n: number) => n).map(odd)
     expect(back.map((n) => Object.is(n, -0))).toEqual(odd.map((n) => Object.is(n, -0)))
     expect(back).toEqual(odd)
