@@ -29,8 +29,10 @@ const REFUSED_MS = 100
 const REFUSED_MAX_MS = 2000
 /** Heartbeats in a row without a chunk after which its node does not have it. */
 const MISSED = 2
-/** The same for a chunk that was sent straight to the node and may not have arrived yet. */
-const NEVER_CAME = 3
+/** A chunk that was sent straight to a node may be on its way for this long, milliseconds: those before do not count. */
+const ARRIVAL_MS = 1000
+/** Ticks are a quarter of a second apart. When the last one was longer ago, this program was stopped or busy: what it hears is old. */
+const AWAY_MS = 1000
 /** Tasks whose nodes were lost this often travel alone, and are given up after so many. */
 const LOSSES_TOGETHER = 3
 const LOSSES = 10
@@ -55,6 +57,7 @@ export class Ledger {
   #nextChunk = 1
   #turn = 0
   #now = 0
+  #tickedAt: number | undefined
   #out: LedgerAction[] = []
 
   constructor(settings: LedgerSettings) {
@@ -383,10 +386,11 @@ export class Ledger {
       this.#onHeld(node, job, chunk)
     }
     for (const chunk of this.#held.get(node) ?? []) {
+      if (isPresumed(chunk) && (this.#isAway || this.#now - chunk.at < ARRIVAL_MS)) continue
       chunk.missed = listed.has(chunk.id) ? 0 : chunk.missed + 1
-      if (isPresumed(chunk)) {
-        if (chunk.missed >= NEVER_CAME) this.#notHeld(chunk)
-      } else if (chunk.missed >= MISSED) this.#putBack(chunk, 1)
+      if (chunk.missed < MISSED) continue
+      if (chunk.sure) this.#putBack(chunk, 1)
+      else this.#notHeld(chunk)
     }
   }
 
@@ -399,7 +403,19 @@ export class Ledger {
     for (const chunk of this.#loose) chunk.doubt = true
   }
 
+  get #isAway(): boolean {
+    return this.#tickedAt !== undefined && this.#now - this.#tickedAt > AWAY_MS
+  }
+
   #onTick(): void {
+    const away = this.#isAway
+    this.#tickedAt = this.#now
+    // What came meanwhile is still to be read.
+    if (away) {
+      for (const chunks of this.#held.values())
+        for (const chunk of chunks) if (!chunk.sure) chunk.at = this.#now
+      return
+    }
     for (const chunk of this.#loose) {
       if (!this.#connected || this.#now < chunk.again) continue
       const busy = chunk.state === 'queued' && this.#demand(chunk.job.spec.need).free === 0

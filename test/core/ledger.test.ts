@@ -16,6 +16,8 @@ class Hand {
   said: LedgerAction[] = []
   /** Chunks go straight to this node. */
   direct: string | undefined
+  /** The queue acknowledges what is published. */
+  acks = true
 
   constructor(slots = 2, spec: Partial<LedgerJobSpec> = {}) {
     this.say({ type: 'capacity', need: 'any', slots, free: slots })
@@ -37,9 +39,14 @@ class Hand {
       if (action.type !== 'publish') continue
       const node = this.direct
       this.say({ type: 'sent', chunk: action.chunk.id, bytes: 8 * action.chunk.count, node })
-      if (node === undefined) this.say({ type: 'acked', chunk: action.chunk.id })
+      if (node === undefined && this.acks) this.say({ type: 'acked', chunk: action.chunk.id })
     }
     return actions
+  }
+
+  /** So much time passes, milliseconds. */
+  wait(ms: number): void {
+    for (let left = ms; left > 0; left -= 250) this.say({ type: 'tick' }, Math.min(250, left))
   }
 
   add(start: number, end: number, attempt = 1, job = 1): void {
@@ -194,23 +201,36 @@ describe('the ledger', () => {
     const hand = new Hand()
     const again = (): unknown[] => hand.said.splice(0).filter(({ type }) => type === 'republish')
     hand.add(0, 1)
-    hand.say({ type: 'tick' }, 2900)
+    hand.wait(2900)
     expect(again()).toEqual([])
     hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
-    hand.say({ type: 'tick' }, 29_000)
+    hand.wait(29_000)
     expect(again()).toEqual([])
     hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1 })
     hand.say({ type: 'tick' })
     expect(again()).toHaveLength(1)
-    hand.say({ type: 'tick' }, 1900)
+    hand.wait(1900)
     expect(again()).toHaveLength(0)
-    hand.say({ type: 'tick' }, 2200)
+    hand.wait(2200)
     expect(again()).toHaveLength(1)
     hand.say({ type: 'disconnected' })
-    hand.say({ type: 'tick' }, 60_000)
+    hand.wait(60_000)
     expect(again()).toHaveLength(0)
     hand.say({ type: 'reconnected', fresh: true })
     expect(again()).toHaveLength(1)
+  })
+
+  it('publishes nothing again because it was stopped itself: the acknowledgement is still to be read', () => {
+    const hand = new Hand()
+    const again = (): number => hand.said.splice(0).filter(({ type }) => type === 'republish').length
+    hand.acks = false
+    hand.add(0, 1)
+    hand.say({ type: 'tick' })
+    hand.say({ type: 'tick' }, 5000)
+    expect(again()).toBe(0)
+    hand.say({ type: 'acked', chunk: 1 })
+    hand.say({ type: 'tick' }, 250)
+    expect(again()).toBe(0)
   })
 
   it('publishes again what a node may have taken that was lost before it said so', () => {
@@ -218,7 +238,7 @@ describe('the ledger', () => {
     const again = (): number => hand.said.splice(0).filter(({ type }) => type === 'republish').length
     hand.add(0, 1)
     hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
-    hand.say({ type: 'tick' }, 3100)
+    hand.wait(3100)
     expect(again()).toBe(0)
     hand.say({ type: 'nodeLost', node: 'a' })
     hand.say({ type: 'tick' })
@@ -240,7 +260,7 @@ describe('the ledger', () => {
       const { hand, again } = sent()
       expect(hand.ledger.runs('a', 1, 0)).toBe(true)
       expect(hand.ledger.outlook().get('any')).toEqual({ waiting: 0, held: 1, refused: false })
-      hand.say({ type: 'tick' }, 60_000)
+      hand.wait(60_000)
       expect(again()).toBe(0)
       expect(hand.say({ type: 'drop', job: 1, start: 0, end: 1 })).toContainEqual({
         type: 'drop',
@@ -273,14 +293,32 @@ describe('the ledger', () => {
       expect(delivered(hand.report(1, 0, 1, { node: 'b' }))).toEqual([[0, 1, []]])
     })
 
-    it('publishes it in the queue when three heartbeats do not have it: it was lost on the way', () => {
+    const withoutIt = { type: 'holds', node: 'a', chunks: [] } as const
+
+    it('publishes it in the queue when two heartbeats, once it must be there, do not have it', () => {
       const { hand, again } = sent()
-      hand.say({ type: 'holds', node: 'a', chunks: [] })
-      hand.say({ type: 'holds', node: 'a', chunks: [] })
+      hand.say({ type: 'tick' })
+      for (let beat = 0; beat < 5; beat++) hand.say(withoutIt, 100)
+      hand.say({ type: 'tick' }, 500)
+      hand.say(withoutIt)
       expect(again()).toBe(0)
-      hand.say({ type: 'holds', node: 'a', chunks: [] })
+      hand.say(withoutIt)
       expect(again()).toBe(1)
       expect(hand.ledger.runs('a', 1, 0)).toBe(false)
+    })
+
+    it('does not count heartbeats that it reads late, because the program was stopped', () => {
+      const { hand, again } = sent()
+      hand.say({ type: 'tick' })
+      for (let beat = 0; beat < 5; beat++) hand.say(withoutIt, beat === 0 ? 4000 : 0)
+      hand.say({ type: 'tick' })
+      for (let beat = 0; beat < 5; beat++) hand.say(withoutIt)
+      expect(again()).toBe(0)
+      expect(hand.ledger.runs('a', 1, 0)).toBe(true)
+      for (let tick = 0; tick < 5; tick++) hand.say({ type: 'tick' }, 250)
+      hand.say(withoutIt)
+      hand.say(withoutIt)
+      expect(again()).toBe(1)
     })
 
     it('gives it to others when the node is lost, which may have begun it', () => {
@@ -305,7 +343,7 @@ describe('the ledger', () => {
     hand.say({ type: 'drop', job: 1, start: 0, end: start })
     hand.say({ type: 'drop', job: 1, start: start + count, end: 40 })
     hand.said = []
-    hand.say({ type: 'tick' }, 1000)
+    hand.wait(1000)
     const half = start + Math.ceil(count / 2)
     expect(hand.said).toContainEqual({
       type: 'dropTasks',
