@@ -90,8 +90,9 @@ def efficiency(Peer, p):
     peer = Peer(1, slots)
     warm(peer, slots)
     peer.burst("spin", [int(per_ms)] * 200)
-    values, before = {}, bound()
-    for ms in (1, 10, 100):
+    # A job of a second and a half says little on a machine with neighbours: the median of several, interleaved.
+    seen, before = {1: [], 10: [], 100: []}, bound()
+    for ms in [1] + [10, 100] * p["passes"]:
         n = int(p["totalMs"] / ms)
         inputs = [int(per_ms * ms)] * n
         start = time.perf_counter()
@@ -99,10 +100,10 @@ def efficiency(Peer, p):
         took = time.perf_counter() - start
         after = bound()
         check(len(results) == n and len(set(results)) == 1, "spin")
-        values[f"at{ms}ms"] = (before + after) / 2 / took
+        seen[ms].append((before + after) / 2 / took)
         before = after
     bare.stop()
-    return values
+    return {f"at{ms}ms": statistics.median(values) for ms, values in seen.items()}
 
 
 def transfer(Peer, p):
