@@ -8,6 +8,8 @@
 import { Backlog, type Span } from './backlog.ts'
 import { learn, newPace } from './chunk-size.ts'
 import {
+  goesBefore,
+  isPresumed,
   type LedgerAction,
   type LedgerChunk,
   type LedgerEvent,
@@ -58,6 +60,8 @@ export class Ledger {
   #turn = 0
   #now = 0
   #tickedAt: number | undefined
+  /** The last tick was late. */
+  #wasLate = false
   #out: LedgerAction[] = []
 
   constructor(settings: LedgerSettings) {
@@ -311,6 +315,7 @@ export class Ledger {
     this.#out.push({ type: 'taken', chunk })
   }
 
+  /** It is taken to be there. */
   #presume(chunk: LedgerChunk, node: string): void {
     this.#unloose(chunk)
     chunk.state = 'held'
@@ -403,12 +408,18 @@ export class Ledger {
     for (const chunk of this.#loose) chunk.doubt = true
   }
 
-  get #isAway(): boolean {
+  get #isLate(): boolean {
     return this.#tickedAt !== undefined && this.#now - this.#tickedAt > AWAY_MS
+  }
+
+  /** Once only: of a program that computes all the time, nothing would ever be published again. */
+  get #isAway(): boolean {
+    return this.#isLate && !this.#wasLate
   }
 
   #onTick(): void {
     const away = this.#isAway
+    this.#wasLate = this.#isLate
     this.#tickedAt = this.#now
     // What came meanwhile is still to be read.
     if (away) {
@@ -525,7 +536,7 @@ export class Ledger {
       let best: LedgerJob | undefined
       for (const job of this.#waiting) {
         if (job.backlog.length === 0) this.#waiting.delete(job)
-        else if (this.#mayLeave(job) && (!best || before(job, best))) best = job
+        else if (this.#mayLeave(job) && (!best || goesBefore(job, best))) best = job
       }
       if (!best) return
       this.#publish(best)
@@ -583,14 +594,5 @@ export class Ledger {
 
 /** Each has a time limit of its own, or they are counted. */
 const isSolo = ({ spec }: LedgerJob): boolean => spec.solo || spec.concurrency !== Infinity
-
-function before(a: LedgerJob, b: LedgerJob): boolean {
-  if (a.spec.priority !== b.spec.priority) return a.spec.priority > b.spec.priority
-  if (a.chunks.size !== b.chunks.size) return a.chunks.size < b.chunks.size
-  return a.served < b.served
-}
-
-/** It was sent to a node which has not said that it has it. */
-const isPresumed = ({ state, sure }: LedgerChunk): boolean => state === 'held' && !sure
 
 const openTasks = (chunk: LedgerChunk): number => sizeOf(chunk.open)

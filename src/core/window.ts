@@ -20,7 +20,7 @@ const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
 /** A chunk is at most this many times larger than the one before: one fast task proves little. */
 const GROWTH = 8
-/** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs client, server and node about 4 together. */
+/** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs client, server and node some 4 ms. */
 const LEAST_MS = 3
 /** The same while every slot can have that much. */
 const LEAST_SHARED_MS = 20
@@ -37,6 +37,7 @@ export interface Demand {
 /**
  * Most chunks of jobs like this one that are on their way or run at the same time.
  * @param queued tasks in its backlog
+ * @param cap most tasks of a chunk
  */
 export function windowOf(
   pace: Pace,

@@ -311,7 +311,7 @@ export class Agent {
     this.#work.accept(message, ack)
   }
 
-  /** A client believes that a slot is free. */
+  /** A client believes that there is room for it. */
   #acceptDirect(message: TaskMessage): void {
     const { client, job, chunk, spec, got = [] } = message
     for (const each of got) this.#work.confirm(client, ...each)

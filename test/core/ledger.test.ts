@@ -231,6 +231,9 @@ describe('the ledger', () => {
     hand.say({ type: 'acked', chunk: 1 })
     hand.say({ type: 'tick' }, 250)
     expect(again()).toBe(0)
+    // It is busy all the time.
+    for (let tick = 0; tick < 3; tick++) hand.say({ type: 'tick' }, 5000)
+    expect(again()).toBeGreaterThan(0)
   })
 
   it('publishes again what a node may have taken that was lost before it said so', () => {
@@ -318,6 +321,14 @@ describe('the ledger', () => {
       for (let tick = 0; tick < 5; tick++) hand.say({ type: 'tick' }, 250)
       hand.say(withoutIt)
       hand.say(withoutIt)
+      expect(again()).toBe(1)
+    })
+
+    it('does count them when it is busy all the time: otherwise it would wait for ever', () => {
+      const { hand, again } = sent()
+      hand.say({ type: 'tick' })
+      for (let tick = 0; tick < 2; tick++) hand.say({ type: 'tick' }, 4000)
+      for (let beat = 0; beat < 2; beat++) hand.say(withoutIt, 4000)
       expect(again()).toBe(1)
     })
 
