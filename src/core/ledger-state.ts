@@ -112,13 +112,6 @@ export function newChunk(id: number, job: LedgerJob, span: Span, now: number): L
 /** It was sent to a node which has not said that it has it. */
 export const isPresumed = ({ state, sure }: LedgerChunk): boolean => state === 'held' && !sure
 
-/** Whose turn it is. */
-export function goesBefore(a: LedgerJob, b: LedgerJob): boolean {
-  if (a.spec.priority !== b.spec.priority) return a.spec.priority > b.spec.priority
-  if (a.chunks.size !== b.chunks.size) return a.chunks.size < b.chunks.size
-  return a.served < b.served
-}
-
 /** Tasks with an outcome: a report of a node. */
 export interface Report {
   node: string

@@ -8,7 +8,6 @@
 import { Backlog, type Span } from './backlog.ts'
 import { learn, newPace } from './chunk-size.ts'
 import {
-  goesBefore,
   isPresumed,
   type LedgerAction,
   type LedgerChunk,
@@ -20,7 +19,7 @@ import {
   type Report,
 } from './ledger-state.ts'
 import { cutOut, gapsOf, type Pair, sizeOf } from './pairs.ts'
-import { ahead, type Demand, remoteChunkSize, windowOf } from './window.ts'
+import { isSolo, Turns } from './turns.ts'
 
 /** A chunk that the queue has, and that no idle node takes for this long, is published again. */
 const UNTAKEN_MS = 3000
@@ -51,13 +50,10 @@ export class Ledger {
   /** Chunks that were published and that nobody holds. */
   readonly #loose = new Set<LedgerChunk>()
   readonly #held = new Map<string, Set<LedgerChunk>>()
-  readonly #demands = new Map<string, Demand>()
-  /** Jobs with a backlog. */
-  readonly #waiting = new Set<LedgerJob>()
+  readonly #turns: Turns
   #looseBytes = 0
   #connected = true
   #nextChunk = 1
-  #turn = 0
   #now = 0
   #tickedAt: number | undefined
   /** The last tick was late. */
@@ -66,6 +62,7 @@ export class Ledger {
 
   constructor(settings: LedgerSettings) {
     this.#settings = settings
+    this.#turns = new Turns(settings)
   }
 
   /** @param now milliseconds of any steady clock */
@@ -156,7 +153,7 @@ export class Ledger {
       case 'forget':
         return this.#onForget(event.job)
       case 'capacity': {
-        const demand = this.#demand(event.need)
+        const demand = this.#turns.demand(event.need)
         demand.slots = event.slots
         demand.free = event.free
         return
@@ -232,7 +229,7 @@ export class Ledger {
     // Late results of the execution that failed must not count for the next one. Nothing of a first one is late.
     const since = attempt === 1 ? 0 : this.#nextChunk
     job.backlog.push({ start, end, attempt, solo: isSolo(job), losses: 0, since })
-    if (job.backlog.length > 0) this.#waiting.add(job)
+    if (job.backlog.length > 0) this.#turns.add(job)
   }
 
   #onDrop(id: number, start: number, end: number): void {
@@ -252,7 +249,7 @@ export class Ledger {
     }
     for (const node of job.nodes) this.#out.push({ type: 'forget', node, job: id })
     this.#jobs.delete(id)
-    this.#waiting.delete(job)
+    this.#turns.delete(job)
   }
 
   // ---- the queue --------------------------------------------------------------------------------------
@@ -429,7 +426,7 @@ export class Ledger {
     }
     for (const chunk of this.#loose) {
       if (!this.#connected || this.#now < chunk.again) continue
-      const busy = chunk.state === 'queued' && this.#demand(chunk.job.spec.need).free === 0
+      const busy = chunk.state === 'queued' && this.#turns.demand(chunk.job.spec.need).free === 0
       // Slots that never idle are no proof that it is still in the queue.
       if (busy && !chunk.doubt && this.#now < chunk.again + DOUBT_MS) continue
       chunk.doubt = false
@@ -445,7 +442,7 @@ export class Ledger {
       for (const chunk of chunks) {
         const { job } = chunk
         const { need } = job.spec
-        const free = this.#demand(need).free - (spent.get(need) ?? 0)
+        const free = this.#turns.demand(need).free - (spent.get(need) ?? 0)
         const left = openTasks(chunk)
         const due = LATE_MS + LATE_FACTOR * (job.pace.msPerTask ?? 0) * chunk.count
         if (free <= 0 || left < 2 || job.backlog.length > 0 || this.#now - chunk.at < due) continue
@@ -505,7 +502,7 @@ export class Ledger {
     const solo = isSolo(job) || losses >= LOSSES_TOGETHER
     const span: Span = { start, end, attempt, solo, losses, since }
     job.backlog.unshift(span)
-    this.#waiting.add(job)
+    this.#turns.add(job)
   }
 
   #close(chunk: LedgerChunk): void {
@@ -515,7 +512,7 @@ export class Ledger {
     if (chunk.node !== undefined) this.#held.get(chunk.node)?.delete(chunk)
     this.#chunks.delete(chunk.id)
     job.chunks.delete(chunk)
-    this.#count(job, -1)
+    this.#turns.count(job, -1)
     chunk.state = 'over'
     this.#out.push({ type: 'closed', chunk })
   }
@@ -532,67 +529,24 @@ export class Ledger {
   // ---- what leaves next -------------------------------------------------------------------------------
 
   #dispatch(): void {
-    for (;;) {
-      let best: LedgerJob | undefined
-      for (const job of this.#waiting) {
-        if (job.backlog.length === 0) this.#waiting.delete(job)
-        else if (this.#mayLeave(job) && (!best || goesBefore(job, best))) best = job
-      }
-      if (!best) return
-      this.#publish(best)
+    // Messages that nobody takes must not fill the memory.
+    while (this.#looseBytes <= UNTAKEN_BYTES || this.#loose.size === 0) {
+      const job = this.#turns.next()
+      if (!job) return
+      this.#publish(job)
     }
   }
 
-  #mayLeave(job: LedgerJob): boolean {
-    const { spec, pace, chunks } = job
-    if (!job.ready || chunks.size >= spec.concurrency) return false
-    const demand = this.#demand(spec.need)
-    if (demand.slots === 0 || (this.#looseBytes > UNTAKEN_BYTES && this.#loose.size > 0)) return false
-    // Until its size is known only one chunk is prepared, and only two at a time that have to be stored.
-    const large = pace.bytesPerTask > this.#settings.inlineBytes
-    if (job.preparing >= (pace.bytesPerTask === 0 ? 1 : large ? 2 : Infinity)) return false
-    const window = windowOf(pace, job.backlog.length, demand.slots, spec.cap, this.#settings)
-    if (ahead(demand, spec.priority) < window) return true
-    // A job that came later gets its share although the others have filled the window.
-    return chunks.size < Math.max(1, Math.floor(window / this.#rivals(spec)))
-  }
-
-  /** Jobs that want the same slots with the same priority. */
-  #rivals({ need, priority }: LedgerJobSpec): number {
-    let count = 0
-    for (const { spec } of this.#waiting) if (spec.need === need && spec.priority === priority) count++
-    return Math.max(1, count)
-  }
-
   #publish(job: LedgerJob): void {
-    const { spec, pace, backlog } = job
-    const { slots } = this.#demand(spec.need)
-    const most = isSolo(job) ? 1 : remoteChunkSize(pace, backlog.length, slots, spec.cap, this.#settings)
-    const chunk = newChunk(this.#nextChunk++, job, backlog.take(most) as Span, this.#now)
-    pace.largest = Math.max(pace.largest, chunk.count)
+    const span = job.backlog.take(this.#turns.most(job)) as Span
+    const chunk = newChunk(this.#nextChunk++, job, span, this.#now)
+    job.pace.largest = Math.max(job.pace.largest, chunk.count)
     job.preparing++
-    job.served = ++this.#turn
     job.chunks.add(chunk)
     this.#chunks.set(chunk.id, chunk)
-    this.#count(job, 1)
+    this.#turns.count(job, 1)
     this.#out.push({ type: 'publish', chunk })
   }
-
-  #demand(need: string): Demand {
-    let demand = this.#demands.get(need)
-    if (!demand) this.#demands.set(need, (demand = { slots: 0, free: 0, inFlight: new Map() }))
-    return demand
-  }
-
-  #count({ spec: { need, priority } }: LedgerJob, change: 1 | -1): void {
-    const { inFlight } = this.#demand(need)
-    const count = (inFlight.get(priority) ?? 0) + change
-    if (count > 0) inFlight.set(priority, count)
-    else inFlight.delete(priority)
-  }
 }
-
-/** Each has a time limit of its own, or they are counted. */
-const isSolo = ({ spec }: LedgerJob): boolean => spec.solo || spec.concurrency !== Infinity
 
 const openTasks = (chunk: LedgerChunk): number => sizeOf(chunk.open)
