@@ -33,14 +33,18 @@ export interface Pace {
   bytesPerTask: number
   /** Size of the largest chunk so far. */
   largest: number
+  /** Nothing has been measured since the job had nothing to do: what comes now may be another kind of work. */
+  isOld: boolean
 }
 
-export const newPace = (): Pace => ({ msPerTask: undefined, bytesPerTask: 0, largest: 0 })
+export const newPace = (): Pace => ({ msPerTask: undefined, bytesPerTask: 0, largest: 0, isOld: false })
 
 export function learn(pace: Pace, tasks: number, ms: number): void {
   if (tasks === 0) return
   const sample = ms / tasks
-  pace.msPerTask = pace.msPerTask === undefined ? sample : NEWEST * sample + (1 - NEWEST) * pace.msPerTask
+  const isFirst = pace.msPerTask === undefined || pace.isOld
+  pace.msPerTask = isFirst ? sample : NEWEST * sample + (1 - NEWEST) * (pace.msPerTask as number)
+  pace.isOld = false
 }
 
 /**

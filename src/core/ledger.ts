@@ -228,6 +228,7 @@ export class Ledger {
     if (!job) return
     // Late results of the execution that failed must not count for the next one. Nothing of a first one is late.
     const since = attempt === 1 ? 0 : this.#nextChunk
+    if (job.chunks.size === 0 && job.backlog.length === 0) job.pace.isOld = true
     job.backlog.push({ start, end, attempt, solo: isSolo(job), losses: 0, since })
     if (job.backlog.length > 0) this.#turns.add(job)
   }

@@ -56,10 +56,17 @@ export function windowOf(
   return Math.max(least, Math.min(DEPTH * slots, Math.ceil((SHORT_DEPTH * slots * targetMs) / next)))
 }
 
-/** Work that a chunk should have, milliseconds: more while there is plenty, unless each task is enough by itself. */
-function chunkMs(msPerTask: number, queued: number, slots: number, settings: LedgerSettings): number {
-  const { targetMs, longTargetMs } = settings
-  if (msPerTask >= targetMs) return targetMs
+/**
+ * Work that a chunk should have, milliseconds: more while there is plenty, unless each task is enough by itself, or
+ * nobody knows how long tasks take now.
+ */
+function chunkMs(
+  { msPerTask = 0, isOld }: Pace,
+  queued: number,
+  slots: number,
+  { targetMs, longTargetMs }: LedgerSettings,
+): number {
+  if (isOld || msPerTask >= targetMs) return targetMs
   const share = (msPerTask * queued) / (LONG_BACKLOG * Math.max(1, slots))
   return Math.min(longTargetMs, Math.max(targetMs, share))
 }
@@ -81,7 +88,7 @@ export function remoteChunkSize(
 ): number {
   if (pace.msPerTask === undefined) return 1
   const tasksIn = (ms: number): number => (pace.msPerTask ? ms / pace.msPerTask : cap)
-  const target = chunkMs(pace.msPerTask, queued, slots, settings)
+  const target = chunkMs(pace, queued, slots, settings)
   const byTime = tasksIn(target)
   const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)

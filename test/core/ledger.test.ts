@@ -106,6 +106,35 @@ describe('the ledger', () => {
     expect(long.published()).toEqual([[5, 4, 1, 1]])
   })
 
+  it('begins anew after it had nothing to do: no long chunks by an old pace, and no average with it', () => {
+    const hand = new Hand()
+    const counts = (): number[] => hand.published().map(([, , count]) => count as number)
+    hand.add(0, 1)
+    hand.published()
+    hand.report(1, 0, 1, { ms: 100 })
+    hand.add(1, 1001)
+    expect(counts()).toEqual([1, 1, 1, 1])
+    hand.report(2, 1, 1, { ms: 1 })
+    expect(counts()).toEqual([8])
+    for (const [chunk, start] of [
+      [3, 2],
+      [4, 3],
+      [5, 4],
+    ] as const)
+      hand.report(chunk, start, 1, { ms: 1 })
+    expect(Math.max(...counts())).toBe(100)
+
+    const other = new Hand()
+    other.add(0, 1)
+    other.published()
+    other.report(1, 0, 1, { ms: 1 })
+    other.add(1, 9)
+    other.published()
+    for (let chunk = 2; chunk <= 9; chunk++) other.report(chunk, chunk - 1, 1, { ms: 1 })
+    other.add(9, 5009)
+    expect(Math.max(...other.published().map(([, , count]) => count as number))).toBeLessThanOrEqual(25)
+  })
+
   it('keeps messages below their limit', () => {
     const hand = new Hand()
     hand.add(0, 10_000)

@@ -2,18 +2,27 @@ import { describe, expect, it } from 'vitest'
 import { remoteChunkSize, windowOf } from '../../src/core/window.ts'
 
 const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000 }
-const size = (msPerTask: number | undefined, queued: number, slots: number, largest = 1e6): number =>
-  remoteChunkSize({ msPerTask, bytesPerTask: 0, largest }, queued, slots, 65_536, settings)
+const size = (
+  msPerTask: number | undefined,
+  queued: number,
+  slots: number,
+  { largest = 1e6, isOld = false } = {},
+): number => remoteChunkSize({ msPerTask, bytesPerTask: 0, largest, isOld }, queued, slots, 65_536, settings)
 
 describe('a chunk for a cluster', () => {
   it('has one task while nothing is known of them, and grows eightfold at most', () => {
     expect(size(undefined, 1000, 2)).toBe(1)
-    expect(size(0.01, 1e6, 2, 1)).toBe(8)
+    expect(size(0.01, 1e6, 2, { largest: 1 })).toBe(8)
   })
 
   it('has a quarter of a second of work while much waits', () => {
     expect(size(10, 2000, 2)).toBe(25)
     expect(size(1, 20_000, 2)).toBe(250)
+  })
+
+  it('has no more than 40 ms while what is known is from before', () => {
+    expect(size(1, 20_000, 2, { isOld: true })).toBe(40)
+    expect(size(1000, 20_000, 2, { isOld: true })).toBe(1)
   })
 
   it('has one task where that is long enough', () => {
@@ -39,7 +48,7 @@ describe('a chunk for a cluster', () => {
 
 describe('the chunks of a job that are out at the same time', () => {
   const window = (msPerTask: number | undefined, queued: number, slots: number, cap = 65_536): number =>
-    windowOf({ msPerTask, bytesPerTask: 0, largest: 1e6 }, queued, slots, cap, settings)
+    windowOf({ msPerTask, bytesPerTask: 0, largest: 1e6, isOld: false }, queued, slots, cap, settings)
 
   it('are a few more than slots while nothing is known of them, and when each is long', () => {
     expect(window(undefined, 1000, 2)).toBe(4)
