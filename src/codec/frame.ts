@@ -7,6 +7,8 @@ const MAGIC = 0xdcf1
 const VERSION = 1
 /** Parts begin at multiples of this, so that views of any element size can lie on the frame itself. */
 const ALIGN = 8
+/** Bytes before the sizes of the attachments: magic and version, their number, the size of `bytes`. */
+const START = 16
 
 /**
  * The frame as parts that belong one behind the other: write them with one gathering call, and large attachments are
@@ -56,38 +58,69 @@ export function toFrame(encoded: Encoded): Uint8Array<ArrayBuffer> {
  * @throws DecodeError when it is no complete frame
  */
 export function fromFrame(frame: Uint8Array): Encoded {
-  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
-  if (frame.length < 16 || view.getUint16(0, true) !== MAGIC)
+  let at = headLength(frame, frame.length)
+  const [bytes, ...attachments] = partSizes(frame.subarray(0, at), frame.length).map((size) => {
+    const start = at
+    at += padded(size)
+    return frame.subarray(start, start + size)
+  })
+  return { bytes: bytes as Uint8Array, attachments: attachments.map((each) => new Uint8Array(each).buffer) }
+}
+
+/**
+ * A frame of `size` bytes that comes in pieces. Yields the memory that the next bytes belong in, to be filled before it
+ * is asked again, and returns what came: each part has a buffer of its own from the beginning, and is there only once.
+ * @throws DecodeError as soon as it cannot be a frame of that size
+ */
+export function* incomingFrame(size: number): Generator<Uint8Array, Encoded, void> {
+  const start = new Uint8Array(Math.min(size, START))
+  yield start
+  const head = new Uint8Array(headLength(start, size))
+  head.set(start)
+  if (head.length > START) yield head.subarray(START)
+  const [bytes, ...attachments] = partSizes(head, size).map((length) => new Uint8Array(length))
+  for (const part of [bytes as Uint8Array, ...attachments]) {
+    if (part.length > 0) yield part
+    const { length } = part
+    if (padded(length) > length) yield new Uint8Array(padded(length) - length)
+  }
+  return { bytes: bytes as Uint8Array, attachments: attachments.map(({ buffer }) => buffer) }
+}
+
+/** Bytes of a head, with as many sizes as `start` announces. */
+function headLength(start: Uint8Array, whole: number): number {
+  const view = viewOf(start)
+  if (start.length < START || view.getUint16(0, true) !== MAGIC)
     throw new DecodeError('This is not a frame of dicomp')
   const version = view.getUint16(2, true)
   if (version !== VERSION) {
     throw new DecodeError(`The frame is of another version of dicomp (${version}, this one reads ${VERSION})`)
   }
-  const count = view.getUint32(4, true)
-  const head = headSize(count)
-  if (head > frame.length) throw truncated(head, frame.length)
-  let at = head
-  const next = (size: number): number => {
-    const start = at
-    if (padded(size) > frame.length - at) throw truncated(at + padded(size), frame.length)
-    at += padded(size)
-    return start
-  }
-  const size = getSize(view, 8)
-  const start = next(size)
-  const bytes = frame.subarray(start, start + size)
-  const attachments: ArrayBuffer[] = []
-  for (let i = 0; i < count; i++) {
-    const length = getSize(view, 16 + i * 8)
-    const from = next(length)
-    attachments.push(new Uint8Array(frame.subarray(from, from + length)).buffer)
-  }
-  if (at !== frame.length) throw new DecodeError(`Something follows the frame: ${frame.length - at} bytes`)
-  return { bytes, attachments }
+  const length = headSize(view.getUint32(4, true))
+  if (length > whole) throw truncated(length, whole)
+  return length
 }
 
+/** Of `bytes`, then of each attachment: together with the head they are the whole frame. */
+function partSizes(head: Uint8Array, whole: number): number[] {
+  const view = viewOf(head)
+  const sizes: number[] = []
+  let end = head.length
+  for (let at = 8; at < head.length; at += 8) {
+    const size = getSize(view, at)
+    if (padded(size) > whole - end) throw truncated(end + padded(size), whole)
+    end += padded(size)
+    sizes.push(size)
+  }
+  if (end !== whole) throw new DecodeError(`Something follows the frame: ${whole - end} bytes`)
+  return sizes
+}
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset, byteLength)
+
 function headSize(attachments: number): number {
-  return 16 + attachments * 8
+  return START + attachments * 8
 }
 
 function padded(size: number): number {

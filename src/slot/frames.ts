@@ -2,7 +2,7 @@
  * Messages on a byte stream: a header of two 32-bit numbers (little endian), the length and the same mixed with a
  * constant, then an encoded value. The second number tells damage before anybody waits for a gigabyte that never comes.
  */
-import { decode, encode, frameParts, fromFrame } from '../codec/index.ts'
+import { decode, type Encoded, encode, frameParts, fromFrame, incomingFrame } from '../codec/index.ts'
 import { DecodeError } from '../errors.ts'
 
 const HEADER = 8
@@ -39,23 +39,31 @@ export function framed(message: unknown): Uint8Array[] {
  */
 export function frames(receive: (message: unknown) => void): (data: Uint8Array) => void {
   const header = new Uint8Array(HEADER)
-  // A plain Uint8Array on a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
-  let target = header
+  let target: Uint8Array = header
   let filled = 0
+  /** A message that is large. */
+  let parts: Generator<Uint8Array, Encoded, void> | undefined
 
   const whole = (): void => {
     const full = target
     filled = 0
+    target = header
     if (full === header) {
-      const view = new DataView(header.buffer)
-      const size = view.getUint32(0, true)
-      if (size > MAX_FRAME || size === 0 || view.getUint32(4, true) !== (size ^ MIX) >>> 0)
-        throw new DecodeError('What came over the connection of a slot is no message')
-      target = new Uint8Array(size)
-    } else {
-      target = header
-      receive(decode(fromFrame(full)))
+      const size = sizeIn(header)
+      if (size <= JOINED) {
+        // A plain Uint8Array on a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
+        target = new Uint8Array(size)
+        return
+      }
+      parts = incomingFrame(size)
+    } else if (!parts) return receive(decode(fromFrame(full)))
+    const next = parts.next()
+    if (!next.done) {
+      target = next.value
+      return
     }
+    parts = undefined
+    receive(decode(next.value))
   }
 
   return (data) => {
@@ -68,4 +76,13 @@ export function frames(receive: (message: unknown) => void): (data: Uint8Array) 
       if (filled === target.length) whole()
     }
   }
+}
+
+/** @throws DecodeError when it is no header */
+function sizeIn(header: Uint8Array): number {
+  const view = new DataView(header.buffer)
+  const size = view.getUint32(0, true)
+  if (size > MAX_FRAME || size === 0 || view.getUint32(4, true) !== (size ^ MIX) >>> 0)
+    throw new DecodeError('What came over the connection of a slot is no message')
+  return size
 }

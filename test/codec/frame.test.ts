@@ -1,8 +1,39 @@
 import { describe, expect, it } from 'vitest'
-import { decode, encode, frameParts, fromFrame, toFrame } from '../../src/codec/index.ts'
+import {
+  decode,
+  type Encoded,
+  encode,
+  frameParts,
+  fromFrame,
+  incomingFrame,
+  toFrame,
+} from '../../src/codec/index.ts'
 import { DecodeError, EncodeError } from '../../src/errors.ts'
 
 const value = { data: new Float64Array(1000).fill(1.5), bytes: new Uint8Array(3001), text: 'abc' }
+
+/** Reads a frame that comes in pieces of these lengths, over and over. */
+function received(frame: Uint8Array, pieces: number[]): Encoded {
+  const incoming = incomingFrame(frame.length)
+  let next = incoming.next()
+  let filled = 0
+  for (let at = 0, turn = 0; at < frame.length; turn++) {
+    let piece = frame.subarray(at, at + (pieces[turn % pieces.length] as number))
+    at += piece.length
+    while (piece.length > 0) {
+      if (next.done) throw new Error('it wants no more')
+      const used = Math.min(piece.length, next.value.length - filled)
+      next.value.set(piece.subarray(0, used), filled)
+      piece = piece.subarray(used)
+      filled += used
+      if (filled < next.value.length) continue
+      next = incoming.next()
+      filled = 0
+    }
+  }
+  if (!next.done) throw new Error('it wants more')
+  return next.value
+}
 
 describe('frames', () => {
   it('carry a value', () => {
@@ -40,6 +71,15 @@ describe('frames', () => {
     }
   })
 
+  it('can be read as they come, each part into a buffer of its own', () => {
+    for (const each of [value, 'abc', new Uint8Array(0), [new Uint8Array(7), new Float64Array(0), value]]) {
+      const frame = toFrame(encode(each))
+      for (const pieces of [[1], [7, 1000], [65_536]]) expect(decode(received(frame, pieces))).toEqual(each)
+    }
+    const { attachments } = received(toFrame(encode(value)), [100])
+    expect(attachments.map((each) => each.byteLength)).toEqual([8000, 3001])
+  })
+
   it('refuse shared memory', () => {
     const encoded = encode(new Uint8Array(new SharedArrayBuffer(8)), { shared: true })
     expect(() => toFrame(encoded)).toThrow(EncodeError)
@@ -51,6 +91,11 @@ describe('frames', () => {
       expect(() => fromFrame(frame.subarray(0, size))).toThrow(DecodeError)
     }
     expect(() => fromFrame(Uint8Array.of(...frame, 0))).toThrow(/Something follows/)
+    for (const size of [1, 15, 16, 17, 40, frame.length - 8, frame.length + 8]) {
+      const other = new Uint8Array(size)
+      other.set(frame.subarray(0, size))
+      expect(() => received(other, [64])).toThrow(DecodeError)
+    }
     const wrong = (at: number, ...bytes: number[]) => {
       const copy = frame.slice()
       copy.set(bytes, at)
@@ -61,6 +106,7 @@ describe('frames', () => {
     for (const at of [4, 8, 16]) {
       expect(() => fromFrame(wrong(at, 255, 255, 255, 255))).toThrow(/truncated/)
       expect(() => fromFrame(wrong(at + 2, 255, 255))).toThrow(/truncated/)
+      expect(() => received(wrong(at, 255, 255, 255, 255), [64])).toThrow(/truncated/)
     }
   })
 })
