@@ -62,7 +62,8 @@ export function setUp(): Setup {
   })
   afterEach(async () => {
     await Promise.all(setup.agents.splice(0).map((agent) => agent.stop()))
-    // What a test has left behind is not for the nodes of the next one.
+    // What a test has left behind is not for the nodes of the next one. What is asked while the server is away is lost.
+    await setup.client.connection.untilUp()
     await setup.client.connection.nc.request('$JS.API.STREAM.PURGE.T_main')
     await setup.client.close()
   })
