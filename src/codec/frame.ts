@@ -68,12 +68,61 @@ export function fromFrame(frame: Uint8Array): Encoded {
 }
 
 /**
- * A frame of `size` bytes that comes in pieces. Yields the memory that the next bytes belong in, to be filled before it
- * is asked again, and returns what came: each part has a buffer of its own from the beginning, and is there only once.
- * @throws DecodeError as soon as it cannot be a frame of that size
+ * A frame that comes in pieces. Each part goes into a buffer of its own at once: what is large is copied once, and is
+ * there once.
  */
-export function* incomingFrame(size: number): Generator<Uint8Array, Encoded, void> {
-  const start = new Uint8Array(Math.min(size, START))
+export class IncomingFrame {
+  readonly #memory: Generator<Uint8Array, Encoded, void>
+  #target: Uint8Array | undefined
+  #filled = 0
+  #encoded: Encoded | undefined
+  #failure: { error: unknown } | undefined
+
+  /** @param size bytes of the frame */
+  constructor(size: number) {
+    this.#memory = memoryFor(size)
+    this.#next()
+  }
+
+  /**
+   * The frame, once all of it has come; undefined before.
+   * @throws DecodeError it is none of that size, which shows with its head
+   */
+  get encoded(): Encoded | undefined {
+    if (this.#failure) throw this.#failure.error
+    return this.#encoded
+  }
+
+  /** @returns how many of these bytes it has taken: what follows the frame, or is none, is not taken */
+  add(data: Uint8Array): number {
+    let at = 0
+    while (this.#target && at < data.length) {
+      const used = Math.min(this.#target.length - this.#filled, data.length - at)
+      this.#target.set(data.subarray(at, at + used), this.#filled)
+      at += used
+      this.#filled += used
+      if (this.#filled === this.#target.length) this.#next()
+    }
+    return at
+  }
+
+  #next(): void {
+    this.#filled = 0
+    this.#target = undefined
+    try {
+      const next = this.#memory.next()
+      if (next.done) this.#encoded = next.value
+      else this.#target = next.value
+    } catch (error) {
+      this.#failure = { error }
+    }
+  }
+}
+
+/** What the bytes of a frame belong in, to be filled one after the other; returns what came. */
+function* memoryFor(size: number): Generator<Uint8Array, Encoded, void> {
+  const start = new Uint8Array(START)
+  if (size < START) throw truncated(START, size)
   yield start
   const head = new Uint8Array(headLength(start, size))
   head.set(start)

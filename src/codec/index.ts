@@ -40,7 +40,7 @@ export interface DecodeOptions {
 
 export { decode } from './decode.ts'
 export { encode, encodeList, type Failed } from './encode.ts'
-export { frameParts, fromFrame, incomingFrame, toFrame } from './frame.ts'
+export { frameParts, fromFrame, IncomingFrame, toFrame } from './frame.ts'
 export { packNumbers } from './numbers.ts'
 export { pack, unpack } from './pack.ts'
 export { sendable } from './sendable.ts'

@@ -7,12 +7,13 @@
  *   $O.<bucket>.M.<name>     what they are, written last
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { type Encoded, IncomingFrame } from '../codec/index.ts'
 import { BlobError, ConnectError } from '../errors.ts'
 import { API_ERROR, request } from './api.ts'
 import type { Connection } from './connection.ts'
 import { isNoResponders } from './failures.ts'
 import type { BlobRef } from './messages.ts'
-import { BlobReader, MissingPieces } from './pieces.ts'
+import { BlobReader, type Intake, MissingPieces } from './pieces.ts'
 import { BLOB_CHUNK_BYTES, BLOB_TTL_MS, VALUE_LIMIT_BYTES } from './settings.ts'
 import { bucketOf } from './subjects.ts'
 
@@ -69,7 +70,7 @@ export class Blobs {
   readonly #stallMs: number
   readonly #reader: BlobReader
   readonly #puts = new Map<string, Promise<BlobRef>>()
-  readonly #gets = new Map<string, Promise<Uint8Array>>()
+  readonly #frames = new Map<string, Promise<Encoded>>()
 
   constructor(connection: Connection, options: BlobOptions = {}) {
     this.#connection = connection
@@ -101,16 +102,27 @@ export class Blobs {
   }
 
   /**
-   * Bytes that were put, verified by their hash. Several calls for the same share one download and one result:
-   * do not change it. While the server is away, it waits.
+   * Bytes that were put, verified by their hash. While the server is away, it waits.
    * @throws BlobError they are not there (any more), damaged, or do not come
    */
-  get(ref: BlobRef): Promise<Uint8Array> {
-    return shared(this.#gets, `${ref.hash} ${ref.size}`, async () => {
-      if (ref.size > VALUE_LIMIT_BYTES)
-        throw new BlobError(`A value of ${ref.size} bytes is larger than the limit of ${VALUE_LIMIT_BYTES}`)
-      return this.#retried(ref.hash, () => this.#get(ref))
-    })
+  async get(ref: BlobRef): Promise<Uint8Array> {
+    const { bytes } = await this.#get(ref, () => new Plain(ref.size))
+    return bytes
+  }
+
+  /**
+   * The same where they are a frame: each attachment comes into a buffer of its own and is not copied again.
+   * @throws DecodeError they are no frame; and as `get`
+   */
+  async getFrame(ref: BlobRef): Promise<Encoded> {
+    const { encoded } = await this.#get(ref, () => new IncomingFrame(ref.size))
+    // All bytes have come: otherwise it would have thrown.
+    return encoded as Encoded
+  }
+
+  /** The same for those who only read it: all who ask for it meanwhile share one download and one result. */
+  shareFrame(ref: BlobRef): Promise<Encoded> {
+    return shared(this.#frames, `${ref.hash} ${ref.size}`, () => this.getFrame(ref))
   }
 
   /** Removes them, where they are there. Needs the permissions of a client. */
@@ -197,14 +209,20 @@ export class Blobs {
     if (error) throw new PutError(error.err_code ?? error.code, error.description ?? 'refused')
   }
 
-  async #get(ref: BlobRef): Promise<Uint8Array> {
+  async #get<T extends Intake>(ref: BlobRef, begin: () => T): Promise<T> {
+    if (ref.size > VALUE_LIMIT_BYTES)
+      throw new BlobError(`A value of ${ref.size} bytes is larger than the limit of ${VALUE_LIMIT_BYTES}`)
+    return this.#retried(ref.hash, () => this.#find(ref, begin))
+  }
+
+  async #find<T extends Intake>(ref: BlobRef, begin: () => T): Promise<T> {
     // In a cluster another server may answer than the one that has confirmed the put, and be a moment behind.
     const tries = this.#isCluster() ? LAG_TRIES : 2
     for (let attempt = 1; ; attempt++) {
       const meta = await this.#meta(ref.hash)
       if (meta && meta.size !== ref.size) throw damaged(ref)
-      const bytes = meta && !meta.bad ? await this.#read(ref.hash, meta) : undefined
-      if (bytes) return bytes
+      const intake = meta && !meta.bad ? begin() : undefined
+      if (meta && intake && (await this.#read(ref.hash, meta, intake))) return intake
       if (attempt >= tries) {
         if (meta && !meta.bad) await this.#markBad(ref.hash, meta)
         throw missing(ref)
@@ -214,16 +232,16 @@ export class Blobs {
   }
 
   /**
-   * @returns undefined when pieces are missing
+   * @returns false when pieces are missing
    * @throws BlobError when they are others
    */
-  async #read(name: string, meta: Meta): Promise<Uint8Array | undefined> {
+  async #read(name: string, meta: Meta, intake: Intake): Promise<boolean> {
     const hash = createHash('sha256')
     try {
-      const bytes = await this.#reader.read(this.#piecesSubject(meta.upload), meta, hash)
-      if (hash.digest('hex') === name) return bytes
+      await this.#reader.read(this.#piecesSubject(meta.upload), meta, hash, intake)
+      if (hash.digest('hex') === name) return true
     } catch (error) {
-      if (error instanceof MissingPieces) return undefined
+      if (error instanceof MissingPieces) return false
       throw error
     }
     await this.#markBad(name, meta)
@@ -309,6 +327,21 @@ export class Blobs {
 
   #metaSubject(hash: string): string {
     return `$O.${this.#bucket}.M.${padded(Buffer.from(hash))}`
+  }
+}
+
+/** Bytes as they are. */
+class Plain implements Intake {
+  readonly bytes: Uint8Array
+  #at = 0
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size)
+  }
+
+  add(data: Uint8Array): void {
+    this.bytes.set(data, this.#at)
+    this.#at += data.length
   }
 }
 

@@ -216,9 +216,12 @@ export function payloadFrame(payload: Payload): Uint8Array {
   return toFrame(encode(wire))
 }
 
-/** @throws DecodeError when it is no payload. That its lists can be decoded is not checked. */
-export function readPayload(frame: Uint8Array): Payload {
-  const wire = decode(fromFrame(frame))
+/**
+ * @param frame it, or what is in it
+ * @throws DecodeError when it is no payload. That its lists can be decoded is not checked.
+ */
+export function readPayload(frame: Uint8Array | Encoded): Payload {
+  const wire = decode(frame instanceof Uint8Array ? fromFrame(frame) : frame)
   if (!isPayload(wire))
     throw new DecodeError('Arguments or results are damaged, or of another version of dicomp')
   const [kind, data] = wire as [0, Float64Array | number[]] | [1, [Uint8Array, ArrayBuffer[]][]]

@@ -8,6 +8,11 @@ import { BlobError } from '../errors.ts'
 import type { Connection } from './connection.ts'
 import { inboxOf } from './subjects.ts'
 
+/** Where the bytes go that are read. */
+export interface Intake {
+  add(data: Uint8Array): void
+}
+
 /** Not all of them are there. */
 export class MissingPieces extends Error {}
 
@@ -30,14 +35,15 @@ export class BlobReader {
 
   /**
    * @param hash is fed with the bytes as they come
+   * @param intake so is this; of `size` bytes in all when this resolves
    * @throws MissingPieces, BlobError when nothing comes, or more than `size` bytes
    */
   async read(
     subject: string,
     { size, pieces }: { size: number; pieces: number },
     hash: Hash,
-  ): Promise<Uint8Array> {
-    const bytes = new Uint8Array(size)
+    intake: Intake,
+  ): Promise<void> {
     let at = 0
     let piece = 0
     let sequence = 1
@@ -48,7 +54,7 @@ export class BlobReader {
       const before = piece
       const end = await this.#batch(subject, sequence, batch, (data, number) => {
         if (at + data.length > size) return false
-        bytes.set(data, at)
+        intake.add(data)
         hash.update(data)
         at += data.length
         piece++
@@ -66,7 +72,6 @@ export class BlobReader {
       await this.#connection.untilUp()
     }
     if (at !== size) throw new MissingPieces()
-    return bytes
   }
 
   /** @returns how it ended: as asked, nothing is there, or no answer */

@@ -3,7 +3,7 @@
  * named by its content, so it is fetched once, and every later job, client and start of the agent finds it there.
  */
 import { getCode, putCode } from '../capture/cache.ts'
-import { fromFrame } from '../codec/index.ts'
+import { type Encoded, fromFrame } from '../codec/index.ts'
 import { BlobError, DicompError, LoadError } from '../errors.ts'
 import type { Blobs } from '../nats/blobs.ts'
 import type { BlobRef, Bytes, RemoteProgram } from '../nats/messages.ts'
@@ -16,7 +16,7 @@ const KEPT = 64
 const NAME_LENGTH = 32
 
 export class Programs {
-  readonly #blobs: Pick<Blobs, 'get'>
+  readonly #blobs: Pick<Blobs, 'get' | 'shareFrame'>
   readonly #natives: Natives
   /** Name of the node, for people. */
   readonly #name: string
@@ -25,7 +25,7 @@ export class Programs {
   readonly #fetching = new Map<string, Promise<string>>()
   #nextId = 1
 
-  constructor(blobs: Pick<Blobs, 'get'>, natives: Natives, name: string) {
+  constructor(blobs: Pick<Blobs, 'get' | 'shareFrame'>, natives: Natives, name: string) {
     this.#blobs = blobs
     this.#natives = natives
     this.#name = name
@@ -48,12 +48,12 @@ export class Programs {
   async #make(program: RemoteProgram): Promise<SlotProgram> {
     const { name, code, natives, env } = program
     try {
-      const [file, frame, installed] = await Promise.all([
+      const [file, values, installed] = await Promise.all([
         this.#code(code),
-        this.#bytes(env),
+        this.#values(env),
         Promise.all(natives.map((native) => this.#natives.get(native))),
       ])
-      return { id: this.#nextId++, name, file, natives: installed, env: fromFrame(frame) }
+      return { id: this.#nextId++, name, file, natives: installed, env: values }
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)
       // The client that is told what is missing stores it again.
@@ -63,8 +63,8 @@ export class Programs {
     }
   }
 
-  async #bytes(bytes: Bytes): Promise<Uint8Array> {
-    return 'inline' in bytes ? bytes.inline : this.#blobs.get(bytes.blob)
+  async #values(env: Bytes): Promise<Encoded> {
+    return 'inline' in env ? fromFrame(env.inline) : this.#blobs.shareFrame(env.blob)
   }
 
   /** Absolute path of the file with this code. */

@@ -37,7 +37,7 @@ export interface WorkOptions {
   name: string
   engine: LocalEngine
   programs: Programs
-  blobs: Pick<Blobs, 'get' | 'put'>
+  blobs: Pick<Blobs, 'shareFrame' | 'put'>
   /** Limit of slots for jobs that name none, bytes. */
   memory: number | undefined
   /** Command of the runtime of slots, when it is not our own. */
@@ -257,7 +257,7 @@ export class Work {
     }
   }
 
-  #begin(chunk: Chunk, job: Job, frame: Uint8Array): void {
+  #begin(chunk: Chunk, job: Job, frame: Uint8Array | Encoded): void {
     try {
       // Some of them may have been dropped meanwhile; their arguments are there all the same.
       chunk.payload = checkedPayload(readPayload(frame), chunk.end - chunk.start)
@@ -293,8 +293,8 @@ export class Work {
     this.#over(chunk)
   }
 
-  async #fetch(payload: Bytes): Promise<Uint8Array> {
-    return 'inline' in payload ? payload.inline : this.#options.blobs.get(payload.blob)
+  async #fetch(payload: Bytes): Promise<Uint8Array | Encoded> {
+    return 'inline' in payload ? payload.inline : this.#options.blobs.shareFrame(payload.blob)
   }
 
   #load(message: TaskMessage): Promise<Job> {

@@ -2,7 +2,7 @@
  * Messages on a byte stream: a header of two 32-bit numbers (little endian), the length and the same mixed with a
  * constant, then an encoded value. The second number tells damage before anybody waits for a gigabyte that never comes.
  */
-import { decode, type Encoded, encode, frameParts, fromFrame, incomingFrame } from '../codec/index.ts'
+import { decode, encode, frameParts, fromFrame, IncomingFrame } from '../codec/index.ts'
 import { DecodeError } from '../errors.ts'
 
 const HEADER = 8
@@ -41,39 +41,35 @@ export function frames(receive: (message: unknown) => void): (data: Uint8Array) 
   const header = new Uint8Array(HEADER)
   let target: Uint8Array = header
   let filled = 0
-  /** A message that is large. */
-  let parts: Generator<Uint8Array, Encoded, void> | undefined
+  let large: IncomingFrame | undefined
 
   const whole = (): void => {
     const full = target
     filled = 0
     target = header
-    if (full === header) {
-      const size = sizeIn(header)
-      if (size <= JOINED) {
-        // A plain Uint8Array on a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
-        target = new Uint8Array(size)
-        return
-      }
-      parts = incomingFrame(size)
-    } else if (!parts) return receive(decode(fromFrame(full)))
-    const next = parts.next()
-    if (!next.done) {
-      target = next.value
-      return
-    }
-    parts = undefined
-    receive(decode(next.value))
+    if (full !== header) return receive(decode(fromFrame(full)))
+    const size = sizeIn(header)
+    if (size > JOINED) large = new IncomingFrame(size)
+    // A plain Uint8Array on a buffer of its own: typed arrays inside are views that must be aligned and may be kept.
+    else target = new Uint8Array(size)
   }
 
   return (data) => {
     let at = 0
     while (at < data.length) {
-      const used = Math.min(target.length - filled, data.length - at)
-      target.set(data.subarray(at, at + used), filled)
-      at += used
-      filled += used
-      if (filled === target.length) whole()
+      if (large) {
+        at += large.add(data.subarray(at))
+        const { encoded } = large
+        if (!encoded) continue
+        large = undefined
+        receive(decode(encoded))
+      } else {
+        const used = Math.min(target.length - filled, data.length - at)
+        target.set(data.subarray(at, at + used), filled)
+        at += used
+        filled += used
+        if (filled === target.length) whole()
+      }
     }
   }
 }

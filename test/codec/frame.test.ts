@@ -5,7 +5,7 @@ import {
   encode,
   frameParts,
   fromFrame,
-  incomingFrame,
+  IncomingFrame,
   toFrame,
 } from '../../src/codec/index.ts'
 import { DecodeError, EncodeError } from '../../src/errors.ts'
@@ -13,26 +13,17 @@ import { DecodeError, EncodeError } from '../../src/errors.ts'
 const value = { data: new Float64Array(1000).fill(1.5), bytes: new Uint8Array(3001), text: 'abc' }
 
 /** Reads a frame that comes in pieces of these lengths, over and over. */
-function received(frame: Uint8Array, pieces: number[]): Encoded {
-  const incoming = incomingFrame(frame.length)
-  let next = incoming.next()
-  let filled = 0
+function received(frame: Uint8Array, pieces: number[]): Encoded | undefined {
+  const incoming = new IncomingFrame(frame.length)
   for (let at = 0, turn = 0; at < frame.length; turn++) {
-    let piece = frame.subarray(at, at + (pieces[turn % pieces.length] as number))
+    const piece = frame.subarray(at, at + (pieces[turn % pieces.length] as number))
+    const taken = incoming.add(piece)
     at += piece.length
-    while (piece.length > 0) {
-      if (next.done) throw new Error('it wants no more')
-      const used = Math.min(piece.length, next.value.length - filled)
-      next.value.set(piece.subarray(0, used), filled)
-      piece = piece.subarray(used)
-      filled += used
-      if (filled < next.value.length) continue
-      next = incoming.next()
-      filled = 0
-    }
+    expect(incoming.encoded === undefined).toBe(at < frame.length)
+    expect(taken).toBe(piece.length)
   }
-  if (!next.done) throw new Error('it wants more')
-  return next.value
+  expect(incoming.add(Uint8Array.of(1, 2, 3))).toBe(0)
+  return incoming.encoded
 }
 
 describe('frames', () => {
@@ -74,9 +65,10 @@ describe('frames', () => {
   it('can be read as they come, each part into a buffer of its own', () => {
     for (const each of [value, 'abc', new Uint8Array(0), [new Uint8Array(7), new Float64Array(0), value]]) {
       const frame = toFrame(encode(each))
-      for (const pieces of [[1], [7, 1000], [65_536]]) expect(decode(received(frame, pieces))).toEqual(each)
+      for (const pieces of [[1], [7, 1000], [65_536]])
+        expect(decode(received(frame, pieces) as Encoded)).toEqual(each)
     }
-    const { attachments } = received(toFrame(encode(value)), [100])
+    const { attachments } = received(toFrame(encode(value)), [100]) as Encoded
     expect(attachments.map((each) => each.byteLength)).toEqual([8000, 3001])
   })
 

@@ -1,5 +1,7 @@
 import { createHash, randomFillSync } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { decode, type Encoded, encode, toFrame } from '../../src/codec/index.ts'
+import { DecodeError } from '../../src/errors.ts'
 import { request } from '../../src/nats/api.ts'
 import { Blobs } from '../../src/nats/blobs.ts'
 import { type Connection, openConnection } from '../../src/nats/connection.ts'
@@ -55,11 +57,34 @@ test('the same bytes are stored once, also when five put them at once', async ()
   expect((await state()).messages - before).toBe(4)
 })
 
-test('calls for the same bytes share one download', async () => {
-  const ref = await blobs.put(random(1000))
+test('a frame comes as what is in it, to each a copy of its own or to all of them one', async () => {
+  const value = random(3_000_001)
+  const ref = await blobs.put(toFrame(encode(value)))
   const reader = new Blobs(other)
-  const [a, b] = await Promise.all([reader.get(ref), reader.get(ref)])
-  expect(a).toBe(b)
+  const isWhole = (got: Encoded) => Buffer.compare(decode(got) as Uint8Array, value) === 0
+  const [a, b] = await Promise.all([reader.getFrame(ref), reader.getFrame(ref)])
+  expect(isWhole(a)).toBe(true)
+  new Uint8Array(a.attachments[0] as ArrayBuffer).fill(0)
+  expect(isWhole(b)).toBe(true)
+  const [c, d] = await Promise.all([reader.shareFrame(ref), reader.shareFrame(ref)])
+  expect(c).toBe(d)
+  expect(isWhole(c)).toBe(true)
+})
+
+test('what is no frame is told from what is damaged', async () => {
+  for (const bytes of [new Uint8Array(0), random(15), random(3_000_000), toFrame(encode('abc')).subarray(8)])
+    await expect(blobs.getFrame(await blobs.put(bytes))).rejects.toThrow(DecodeError)
+  const frame = toFrame(encode(random(5000)))
+  const ref = await blobs.put(frame)
+  for (const at of [0, 4, 8, 2500]) {
+    await blobs.put(frame)
+    const wrong = frame.slice()
+    wrong[at] = (wrong[at] ?? 0) ^ 1
+    const upload = await pieceSubjects(ref.hash)
+    await request(connection, 'STREAM.PURGE.OBJ_dicomp_main', { filter: upload })
+    await connection.nc.request(upload, wrong)
+    await expect(blobs.getFrame(ref)).rejects.toThrow('damaged')
+  }
 })
 
 test('removed means gone: an error, and no message is left', async () => {

@@ -57,7 +57,12 @@ function setUp() {
     deliver = resolve
     fail = reject
   })
-  const blobs = { get: () => fetched, put: () => Promise.reject(new Error('nothing is large here')) }
+  const shareFrame = () => fetched.then(fromFrame)
+  const blobs = {
+    get: () => fetched,
+    shareFrame,
+    put: () => Promise.reject(new Error('nothing is large here')),
+  }
   /** By index. */
   const values = new Map<number, unknown>()
   const lost = new Map<number, string>()

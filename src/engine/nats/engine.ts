@@ -3,7 +3,7 @@
  * ledger decides and decides nothing itself. See nats/README.md for what is said on the wire.
  */
 import type { Msg } from '@nats-io/transport-node'
-import { decode, fromFrame } from '../../codec/index.ts'
+import { decode, type Encoded, fromFrame } from '../../codec/index.ts'
 import { Ledger } from '../../core/ledger.ts'
 import type { LedgerAction, LedgerEvent } from '../../core/ledger-state.ts'
 import { BlobError, ClosedError, DecodeError, LinkError, NodeLostError } from '../../errors.ts'
@@ -354,7 +354,7 @@ export class NatsEngine implements Engine {
     this.#fetching.add(key)
     this.#litter.use(payload.blob)
     this.#blobs
-      .get(payload.blob)
+      .getFrame(payload.blob)
       .then(
         (frame) => this.#settle(message, frame),
         (error) => this.#unreadable(message, error),
@@ -365,7 +365,7 @@ export class NatsEngine implements Engine {
       })
   }
 
-  #settle(message: ResultMessage, frame: Uint8Array): void {
+  #settle(message: ResultMessage, frame: Uint8Array | Encoded): void {
     const { start, count, attempt, failed, slot } = message
     let payload: Payload
     try {
