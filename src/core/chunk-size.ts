@@ -42,8 +42,10 @@ export const newPace = (): Pace => ({ msPerTask: undefined, bytesPerTask: 0, lar
 export function learn(pace: Pace, tasks: number, ms: number): void {
   if (tasks === 0) return
   const sample = ms / tasks
-  const isFirst = pace.msPerTask === undefined || pace.isOld
-  pace.msPerTask = isFirst ? sample : NEWEST * sample + (1 - NEWEST) * (pace.msPerTask as number)
+  const { msPerTask: before } = pace
+  // An old pace that was too quick says nothing any more; one quick task after slow ones proves little.
+  const isNew = before === undefined || (pace.isOld && sample > before)
+  pace.msPerTask = isNew ? sample : NEWEST * sample + (1 - NEWEST) * before
   pace.isOld = false
 }
 

@@ -121,7 +121,8 @@ export interface Report {
   start: number
   count: number
   last: boolean
-  ms: number
+  /** How long they took; undefined where that says nothing (they were lost). */
+  ms: number | undefined
   bytes: number
 }
 

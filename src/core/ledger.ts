@@ -40,6 +40,8 @@ const LOSSES = 10
 /** A chunk is shared with idle slots when it takes this much longer than it should, milliseconds and times. */
 const LATE_MS = 150
 const LATE_FACTOR = 2
+/** So is one that has more work left, milliseconds: it was made when nobody knew how long its tasks take. */
+const TOO_LONG_MS = 1000
 /** Most bytes of messages that nobody has taken. */
 const UNTAKEN_BYTES = 64 << 20
 
@@ -354,7 +356,7 @@ export class Ledger {
     if (!job || count > Math.max(job.spec.cap, 1)) return
     const fresh = own ? cutOut(chunk.open, start, start + count) : []
     if (own) {
-      learn(job.pace, count, report.ms)
+      if (report.ms !== undefined) learn(job.pace, count, report.ms)
       if (count > 0 && report.bytes > 0) {
         job.pace.bytesPerTask = Math.max(job.pace.bytesPerTask, report.bytes / count)
       }
@@ -445,7 +447,9 @@ export class Ledger {
         const { need } = job.spec
         const free = this.#turns.demand(need).free - (spent.get(need) ?? 0)
         const left = openTasks(chunk)
-        const due = LATE_MS + LATE_FACTOR * (job.pace.msPerTask ?? 0) * chunk.count
+        const msPerTask = job.pace.msPerTask ?? 0
+        const isTooLong = msPerTask * left > TOO_LONG_MS
+        const due = LATE_MS + (isTooLong ? 0 : LATE_FACTOR * msPerTask * chunk.count)
         if (free <= 0 || left < 2 || job.backlog.length > 0 || this.#now - chunk.at < due) continue
         spent.set(need, (spent.get(need) ?? 0) + 1)
         chunk.at = this.#now

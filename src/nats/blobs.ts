@@ -112,12 +112,20 @@ export class Blobs {
 
   /**
    * The same where they are a frame: each attachment comes into a buffer of its own and is not copied again.
-   * @throws DecodeError they are no frame; and as `get`
+   * @throws DecodeError they are no frame; BlobError no memory for them, and as `get`
    */
   async getFrame(ref: BlobRef): Promise<Encoded> {
-    const { encoded } = await this.#get(ref, () => new IncomingFrame(ref.size))
-    // All bytes have come: otherwise it would have thrown.
-    return encoded as Encoded
+    const incoming = await this.#get(ref, () => new IncomingFrame(ref.size))
+    try {
+      // All bytes have come: it is there, or there is an error.
+      return incoming.encoded as Encoded
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error
+      throw new BlobError(`There is no memory for ${ref.hash.slice(0, 12)}… (${ref.size} bytes)`, {
+        fix: 'use nodes with more memory, or send it in parts',
+        cause: error,
+      })
+    }
   }
 
   /** The same for those who only read it: all who ask for it meanwhile share one download and one result. */

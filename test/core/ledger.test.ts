@@ -106,33 +106,28 @@ describe('the ledger', () => {
     expect(long.published()).toEqual([[5, 4, 1, 1]])
   })
 
-  it('begins anew after it had nothing to do: no long chunks by an old pace, and no average with it', () => {
+  it('begins with short chunks after it had nothing to do, and believes at once that tasks are slower now', () => {
     const hand = new Hand()
     const counts = (): number[] => hand.published().map(([, , count]) => count as number)
     hand.add(0, 1)
     hand.published()
-    hand.report(1, 0, 1, { ms: 100 })
-    hand.add(1, 1001)
-    expect(counts()).toEqual([1, 1, 1, 1])
-    hand.report(2, 1, 1, { ms: 1 })
-    expect(counts()).toEqual([8])
-    for (const [chunk, start] of [
-      [3, 2],
-      [4, 3],
-      [5, 4],
-    ] as const)
-      hand.report(chunk, start, 1, { ms: 1 })
-    expect(Math.max(...counts())).toBe(100)
+    hand.report(1, 0, 1, { ms: 1 })
+    hand.add(1, 9)
+    hand.published()
+    for (let chunk = 2; chunk <= 9; chunk++) hand.report(chunk, chunk - 1, 1, { ms: 1 })
+    hand.add(9, 5009)
+    const [id, start] = hand.published().at(-1) as [number, number]
+    expect(Math.max(...counts(), 25)).toBe(25)
+    hand.report(id, start, 25, { ms: 250 })
+    expect(Math.max(...counts())).toBe(10)
+  })
 
-    const other = new Hand()
-    other.add(0, 1)
-    other.published()
-    other.report(1, 0, 1, { ms: 1 })
-    other.add(1, 9)
-    other.published()
-    for (let chunk = 2; chunk <= 9; chunk++) other.report(chunk, chunk - 1, 1, { ms: 1 })
-    other.add(9, 5009)
-    expect(Math.max(...other.published().map(([, , count]) => count as number))).toBeLessThanOrEqual(25)
+  it('does not learn from what was lost how long tasks take', () => {
+    const hand = new Hand()
+    hand.add(0, 100)
+    hand.published()
+    hand.report(1, 0, 1, { ms: undefined })
+    expect(hand.published()).toEqual([[5, 4, 1, 1]])
   })
 
   it('keeps messages below their limit', () => {
@@ -450,6 +445,30 @@ describe('the ledger in a simulated cluster', () => {
     world.run()
     // Bare: 4000 × 5 ms on 2.2 slots.
     expect(world.now).toBeLessThan((4000 * 5) / 2.2 + 2500)
+  })
+
+  it.each([
+    [10, 4, 1],
+    [100, 10, 1],
+    [1000, 20, 1],
+    [100, 10, 20],
+    [1000, 20, 20],
+  ])('is done in time although it was quick before: %i ms, %i nodes, after %i calls', (ms, nodes, calls) => {
+    const world = new LedgerWorld(3)
+    for (let i = 0; i < nodes; i++) world.addNode(1)
+    world.duration = ms
+    world.job({ id: 1, cap: 256 }, 2 * nodes)
+    world.run()
+    world.duration = 0.05
+    for (let call = 0; call < calls; call++) {
+      world.add(1, 100 + call, 101 + call, 1)
+      world.run()
+    }
+    world.duration = ms
+    const begun = world.now
+    world.add(1, 1000, 1400, 1)
+    world.run()
+    expect(world.now - begun).toBeLessThan((400 * ms) / nodes + 2000)
   })
 
   it('delivers every task exactly once, whatever is lost, repeated, killed, stalled or restarted', () => {

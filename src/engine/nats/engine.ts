@@ -402,7 +402,7 @@ export class NatsEngine implements Engine {
     // Something of it has been removed from the object store: it is put there again.
     if (isMissing(error) || isMissing(error.cause)) return this.#unreadable(message, error)
     const { start, count, attempt } = message
-    this.#report({ ...message, ms: 0 }, 0, (ignore) => {
+    this.#report(message, 0, (ignore) => {
       const client = this.#jobs.get(message.job)?.client
       for (const [from, to] of runs(start, count, ignore)) client?.lost(from, to - from, error, attempt)
     })
@@ -415,7 +415,7 @@ export class NatsEngine implements Engine {
     // Many chunks miss the same, and word of it comes when it has been stored again.
     const isNews = job && !job.storing && message.chunk > job.storedAfter
     if (isNews && ++job.missing > MISSING) {
-      return this.#report({ ...message, ms: 0 }, 0, (ignore) => {
+      return this.#report({ ...message, ms: undefined }, 0, (ignore) => {
         for (const [from, to] of runs(start, count, ignore)) job.client.lost(from, to - from, error)
       })
     }
@@ -423,17 +423,17 @@ export class NatsEngine implements Engine {
       this.#parcels.forgetStored()
       this.#handle({ type: 'unready', job: job.key })
     }
-    this.#report({ ...message, count: 0, last: true, ms: 0 }, 0)
+    this.#report({ ...message, count: 0, last: true }, 0)
     if (isNews) void this.#departures.describe(job)
   }
 
   /** @param deliver called with the offsets that do not count, if any outcome does */
   #report(
-    message: Omit<ResultMessage | LostMessage, 'type'> & { ms?: number },
+    message: Omit<ResultMessage | LostMessage, 'type'> & { ms?: number | undefined },
     bytes: number,
     deliver: (ignore: number[]) => void = () => {},
   ): void {
-    const { node, job, chunk, seq, start, count, last, ms = 0 } = message
+    const { node, job, chunk, seq, start, count, last, ms } = message
     // What comes again is confirmed again: the first confirmation was lost.
     this.#mail.confirm(node, job, chunk, seq)
     const event = { type: 'report', node, job, chunk, seq, start, count, last, ms, bytes } as const
