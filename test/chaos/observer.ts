@@ -1,6 +1,6 @@
 /** Sees a cluster from outside, past all proxies: what nodes say, and what is on the servers. */
 import { type Connection, openConnection } from '../../src/nats/connection.ts'
-import { KINDS, streamOfKind } from '../../src/nats/detached.ts'
+import { DRIVE, KINDS, streamOfKind } from '../../src/nats/detached.ts'
 import { parseLink } from '../../src/nats/link.ts'
 import { type Heartbeat, readMessage } from '../../src/nats/messages.ts'
 import {
@@ -71,6 +71,18 @@ export class Observer {
       objectBytes: objects.state.bytes,
       detached: detached.reduce((sum, stream) => sum + stream.state.messages, 0),
     }
+  }
+
+  /** The queue of detached jobs, for who wonders why one does not go on. */
+  async drives(): Promise<string> {
+    const queue = streamOfKind('Q', this.#connection.pool)
+    const [{ state }, consumer] = await Promise.all([
+      this.#ask<{ state: object }>(`STREAM.INFO.${queue}`),
+      this.#ask<Record<string, unknown>>(`CONSUMER.INFO.${queue}.${DRIVE}`),
+    ])
+    const { delivered, ack_floor, num_ack_pending, num_redelivered, num_waiting, num_pending } = consumer
+    const numbers = { delivered, ack_floor, num_ack_pending, num_redelivered, num_waiting, num_pending }
+    return `queue of jobs ${JSON.stringify(state)}, its consumer ${JSON.stringify(numbers)}`
   }
 
   close(): Promise<void> {

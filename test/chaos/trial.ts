@@ -110,7 +110,8 @@ async function work(plan: Plan, world: World, violations: string[]): Promise<num
     const nodes = world.observer
       .nodes(3000)
       .map(({ name, free, held }) => `${name} has ${free} free, ${held.length} held`)
-    violations.push(`the client is not done after ${WORK_MS} ms; ${nodes.join('; ')}`)
+    const drives = await world.observer.drives().catch(String)
+    violations.push(`the client is not done after ${WORK_MS} ms; ${nodes.join('; ')}; ${drives}`)
     client.kill('SIGKILL')
   }
   await broken
