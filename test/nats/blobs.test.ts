@@ -1,5 +1,5 @@
 import { createHash, randomFillSync } from 'node:crypto'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { decode, type Encoded, encode, toFrame } from '../../src/codec/index.ts'
 import { DecodeError } from '../../src/errors.ts'
 import { request } from '../../src/nats/api.ts'
@@ -85,6 +85,24 @@ test('what is no frame is told from what is damaged', async () => {
     await connection.nc.request(upload, wrong)
     await expect(blobs.getFrame(ref)).rejects.toThrow('damaged')
   }
+})
+
+test('without memory for it: an error that says so', async () => {
+  const size = 3_000_017
+  const ref = await blobs.put(toFrame(encode(random(size))))
+  const scarce = new Proxy(Uint8Array, {
+    construct(target, args) {
+      if (args[0] === size) throw new RangeError('Array buffer allocation failed')
+      return Reflect.construct(target, args)
+    },
+  })
+  vi.stubGlobal('Uint8Array', scarce)
+  const got = blobs.getFrame(ref).finally(() => vi.unstubAllGlobals())
+  await expect(got).rejects.toMatchObject({
+    code: 'DICOMP_E_BLOB',
+    message: /no memory for .*\(3000\d+ bytes\)/,
+  })
+  expect((decode(await blobs.getFrame(ref)) as Uint8Array).length).toBe(size)
 })
 
 test('removed means gone: an error, and no message is left', async () => {
