@@ -41,7 +41,7 @@ export function describe(event: DriverEvent): string {
     case 'took':
       return `${event.job}: taken`
     case 'ended':
-      return `${event.job}: ${{ over: 'over', left: 'left to others', stopped: 'given back' }[event.how]}`
+      return `${event.job}: ${{ over: 'over', left: 'left to others', removed: 'removed', stopped: 'given back' }[event.how]}`
     case 'removed':
       return `${event.job}: its time is over, removed`
     case 'trouble':

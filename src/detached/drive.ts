@@ -43,14 +43,16 @@ const PAUSE_MS = 100
 /** The cache names code by the first characters of its hash. */
 const NAME_LENGTH = 32
 
-/** How it ended here. `left`: somebody else goes on with it, or nobody has to. */
-export type DriveEnd = 'over' | 'left' | 'stopped'
+/** How it ended here. `left`: another driver has it; `removed`: nobody has to go on. */
+export type DriveEnd = 'over' | 'left' | 'removed' | 'stopped'
 
 export interface DriveOptions {
   store: Store
   engine: NatsEngine
   /** Unique in this process. */
   program: number
+  /** Its status is stored at least this often, milliseconds, so that others see that somebody has it. */
+  signMs: number
 }
 
 export class Drive implements JobClient {
@@ -58,6 +60,7 @@ export class Drive implements JobClient {
   readonly #store: Store
   readonly #engine: NatsEngine
   readonly #program: number
+  readonly #signMs: number
   readonly #keeper: Keeper
   readonly #log: LogWriter
   readonly #pieces = new Pieces(false)
@@ -85,6 +88,7 @@ export class Drive implements JobClient {
   #timer: NodeJS.Timeout | undefined
   #deadline: NodeJS.Timeout | undefined
   #told = ''
+  #toldAt = 0
   #telling: Promise<void> = Promise.resolve()
   #ending = false
   #end: (how: DriveEnd) => void = () => {}
@@ -94,11 +98,12 @@ export class Drive implements JobClient {
     this.#fail = reject
   })
 
-  constructor(id: string, { store, engine, program }: DriveOptions) {
+  constructor(id: string, { store, engine, program, signMs }: DriveOptions) {
     this.id = id
     this.#store = store
     this.#engine = engine
     this.#program = program
+    this.#signMs = signMs
     this.#keeper = new Keeper(store.connection, id)
     this.#log = new LogWriter(store.connection, id)
     this.#ended.catch(() => {})
@@ -108,10 +113,11 @@ export class Drive implements JobClient {
   async run(): Promise<DriveEnd> {
     try {
       const view = await this.#store.find(this.id)
-      if (!view) return 'left'
+      if (!view) return 'removed'
       if (isOver(view.state)) return 'over'
       this.#record = view.record
       await this.#takeOver()
+      if (!(await this.#store.record(this.id))) return await this.#clear()
       if (view.want.cancel) await this.#finish('cancelled')
       else await this.#begin()
       return await this.#ended
@@ -129,11 +135,7 @@ export class Drive implements JobClient {
     const { value } = await this.#store.want(this.id)
     if (value.cancel && value.round <= this.#round) return this.#finish('cancelled')
     if ((await this.#store.record(this.id)) !== undefined || this.#ending) return
-    this.#ending = true
-    this.#release()
-    await this.#log.flush()
-    await this.#store.purgeOutput(this.id)
-    this.#end('left')
+    await this.#leave()
   }
 
   /** Leaves it to another driver. */
@@ -389,17 +391,22 @@ export class Drive implements JobClient {
     this.#fail(error)
   }
 
-  /** Somebody else has it, or it was removed: then what was written meanwhile is removed, too. */
+  /** Somebody else has it, or it was removed. */
   async #leave(): Promise<void> {
     this.#ending = true
     this.#release()
     try {
       await this.#log.flush()
-      if ((await this.#store.record(this.id)) === undefined) await this.#store.purgeOutput(this.id)
-      this.#end('left')
+      this.#end((await this.#store.record(this.id)) ? 'left' : await this.#clear())
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** It was removed: what was written meanwhile is removed, too. */
+  async #clear(): Promise<DriveEnd> {
+    await this.#store.purge(this.id)
+    return 'removed'
   }
 
   #release(): void {
@@ -416,10 +423,12 @@ export class Drive implements JobClient {
   async #tell(state: Status['state'], error?: Error): Promise<void> {
     const status = this.#state(state, error)
     const text = JSON.stringify({ ...status, end: 0 })
-    if (text === this.#told) return
+    const old = performance.now() - this.#toldAt > this.#signMs
+    if (text === this.#told && !old) return
     const over = state !== 'running'
     if (!over && this.#told !== '' && this.#ending) return
     this.#told = text
+    this.#toldAt = performance.now()
     this.#telling = this.#telling.then(async () => {
       try {
         await this.#status.write(write(status))

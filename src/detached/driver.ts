@@ -8,7 +8,7 @@ import { type Connection, openConnection } from '../nats/connection.ts'
 import { DRIVE, DRIVE_RENEW_MS, detached, streamOfKind } from '../nats/detached.ts'
 import { type Link, parseLink } from '../nats/link.ts'
 import { inboxOf, newIdentity } from '../nats/subjects.ts'
-import { Drive } from './drive.ts'
+import { Drive, type DriveEnd } from './drive.ts'
 import { isOver } from './record.ts'
 import { Store } from './store.ts'
 import { last } from './stream.ts'
@@ -21,18 +21,26 @@ const LATE_MS = 2000
 const PAUSE_MS = 1000
 /** How often what users want is looked for, in case that word of it was lost. */
 const LOOK_MS = 5000
-const SWEEP_MS = 600_000
+const SWEEP_MS = 120_000
+/** Sweeps read what is stored of all jobs: they take no more than this part of the time. */
+const SWEEP_SHARE = 0.01
+const SIGNS_PER_SWEEP = 3
 const NS_PER_MS = 1e6
 
 export type DriverEvent =
   | { type: 'took'; job: string }
-  | { type: 'ended'; job: string; how: 'over' | 'left' | 'stopped' }
+  | { type: 'ended'; job: string; how: DriveEnd }
   | { type: 'removed'; job: string }
   /** It goes on by itself, unless it is `closed`. */
   | { type: 'trouble'; error: Error; job?: string }
 
 export interface DriverOptions {
   onEvent?: (event: DriverEvent) => void
+  /**
+   * How often it looks for jobs that nobody has, and for those whose results have waited long enough, milliseconds.
+   * @default 120,000
+   */
+  sweepMs?: number
 }
 
 interface Held {
@@ -51,6 +59,10 @@ export class Driver {
   readonly #onEvent: (event: DriverEvent) => void
   readonly #held = new Map<string, Held>()
   readonly #timers: NodeJS.Timeout[] = []
+  readonly #sweepMs: number
+  #nextSweep: NodeJS.Timeout | undefined
+  /** Signs of life of jobs that somebody should have, as they were at the last sweep. */
+  #signs = new Map<string, number>()
   #programs = 0
   #stopping = false
   #wake: () => void = () => {}
@@ -72,11 +84,13 @@ export class Driver {
     }
   }
 
-  private constructor(connection: Connection, engine: NatsEngine, { onEvent = () => {} }: DriverOptions) {
+  private constructor(connection: Connection, engine: NatsEngine, options: DriverOptions) {
+    const { onEvent = () => {}, sweepMs = SWEEP_MS } = options
     this.#connection = connection
     this.#engine = engine
     this.#store = new Store(connection)
     this.#onEvent = onEvent
+    this.#sweepMs = sweepMs
     const wants = detached.want(connection.pool, '*')
     connection.nc.subscribe(wants, {
       callback: (_, message) => this.#look(message?.subject.split('.')[3]),
@@ -88,13 +102,12 @@ export class Driver {
     this.#every(LOOK_MS, () => {
       for (const id of this.#held.keys()) this.#look(id)
     })
-    this.#every(SWEEP_MS, () => this.#sweep())
     connection.onStatus(() => this.#wake())
     void connection.closed.then((error) => {
       if (error && !this.#stopping) onEvent({ type: 'trouble', error })
     })
     this.#pulling = this.#pull()
-    this.#sweep()
+    void this.#sweep()
   }
 
   /** Jobs that it drives. */
@@ -111,6 +124,7 @@ export class Driver {
   async stop(): Promise<void> {
     this.#stopping = true
     for (const timer of this.#timers) clearInterval(timer)
+    clearTimeout(this.#nextSweep)
     this.#wake()
     for (const { drive } of this.#held.values()) drive.stop()
     await Promise.all([...this.#held.values()].map(({ ended }) => ended))
@@ -177,7 +191,12 @@ export class Driver {
       before.next = reply
       return
     }
-    const drive = new Drive(id, { store: this.#store, engine: this.#engine, program: ++this.#programs })
+    const drive = new Drive(id, {
+      store: this.#store,
+      engine: this.#engine,
+      program: ++this.#programs,
+      signMs: this.#sweepMs / SIGNS_PER_SWEEP,
+    })
     const held: Held = { drive, ack: reply, next: '', ended: Promise.resolve() }
     this.#held.set(id, held)
     this.#onEvent({ type: 'took', job: id })
@@ -188,7 +207,8 @@ export class Driver {
     try {
       const how = await held.drive.run()
       this.#onEvent({ type: 'ended', job: id, how })
-      this.#answer(held.ack, how === 'stopped' ? '-NAK' : '+ACK')
+      // Whoever fenced it off has the same message, and would miss it if it dies too.
+      if (how !== 'left') this.#answer(held.ack, how === 'stopped' ? '-NAK' : '+ACK')
     } catch (error) {
       this.#onEvent({ type: 'trouble', error: error as Error, job: id })
       if (!this.#stopping) await this.#pause(PAUSE_MS)
@@ -212,25 +232,40 @@ export class Driver {
 
   // ---- at times -----------------------------------------------------------------------------------------
 
-  /** Removes what has waited long enough, and finds jobs that fell out of the queue. */
-  #sweep(): void {
-    this.#sweepNow().catch((error) => {
-      if (!this.#stopping) this.#onEvent({ type: 'trouble', error })
-    })
+  /** Removes what has waited long enough, and finds jobs that nobody has. */
+  async #sweep(): Promise<void> {
+    const began = performance.now()
+    try {
+      await this.#sweepNow()
+    } catch (error) {
+      if (!this.#stopping) this.#onEvent({ type: 'trouble', error: error as Error })
+    }
+    if (this.#stopping) return
+    const pause = Math.max(this.#sweepMs, (performance.now() - began) / SWEEP_SHARE)
+    this.#nextSweep = setTimeout(() => void this.#sweep(), pause)
   }
 
   async #sweepNow(): Promise<void> {
-    const { pool } = this.#connection
-    for (const { id, state, status, record } of await this.#store.list()) {
+    const before = this.#signs
+    this.#signs = new Map()
+    for (const { id, state, status, sign, record } of await this.#store.list()) {
       if (this.#stopping) return
       if (isOver(state)) {
         if ((status?.endedAt ?? 0) + record.keepMs > Date.now()) continue
         await this.#store.remove(id)
         this.#onEvent({ type: 'removed', job: id })
-      } else if (!(await last(this.#connection, streamOfKind('Q', pool), detached.todo(pool, id)))) {
-        await this.#store.enqueue(id)
+      } else if (!this.#held.has(id)) {
+        this.#signs.set(id, sign)
+        // The queue may have forgotten it, or not give it to anybody although there is room.
+        const still = before.get(id) === sign && this.#held.size < MOST_JOBS
+        if (still || !(await this.#isQueued(id))) await this.#store.enqueue(id)
       }
     }
+  }
+
+  async #isQueued(id: string): Promise<boolean> {
+    const { pool } = this.#connection
+    return (await last(this.#connection, streamOfKind('Q', pool), detached.todo(pool, id))) !== undefined
   }
 
   #pause(ms: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** Detached jobs of a pool, as they are stored. */
 import { BlobError, JobError } from '../errors.ts'
-import { API_ERROR, patiently, request } from '../nats/api.ts'
+import { API_ERROR, ApiError, patiently, request } from '../nats/api.ts'
 import type { Connection } from '../nats/connection.ts'
 import { detached, type Kind, streamOfKind } from '../nats/detached.ts'
 import {
@@ -24,6 +24,8 @@ export interface JobView {
   want: Want
   /** Undefined until a driver has begun. */
   status: Status | undefined
+  /** Number of the message with its status, 0 for none: it changes as long as a driver has the job. */
+  sign: number
   state: DetachedState
 }
 
@@ -35,6 +37,8 @@ export interface Numbered<T> {
 
 /** Changes that others make at the same time are looked at again so many times. */
 const CONFLICTS = 20
+/** Both are said of messages that are gone, depending on where they were. */
+const NOT_DELETED: readonly number[] = [API_ERROR.sequenceNotFound, API_ERROR.deleteFailed]
 
 export class Store {
   readonly connection: Connection
@@ -127,17 +131,16 @@ export class Store {
 
   /** Removes all of a job. A driver that has it stops. */
   async remove(id: string): Promise<void> {
-    const { pool } = this.connection
     const view = await this.find(id)
     if (view && !isOver(view.state)) await this.#change(id, (want) => ({ ...want, cancel: true }))
-    await this.#purge('Q', detached.todo(pool, id))
-    await this.#purge('J', detached.jobs(pool, id))
-    await this.purgeOutput(id)
+    await this.#dequeue(id)
+    await this.purge(id)
   }
 
-  /** What a driver may still have written after the job was removed. */
-  async purgeOutput(id: string): Promise<void> {
+  /** Removes what is stored of a job, but its place in the queue. */
+  async purge(id: string): Promise<void> {
     const { pool } = this.connection
+    await this.#purge('J', detached.jobs(pool, id))
     await this.#purge('R', detached.results(pool, id))
     await this.#purge('L', detached.log(pool, id))
   }
@@ -166,7 +169,7 @@ export class Store {
       if (record?.id !== job) continue
       const want = (wish && readWant(wish.data)) || NO_WISH
       const status = state && readStatus(state.data)
-      views.push({ id: job, record, want, status, state: stateOf(want, status) })
+      views.push({ id: job, record, want, status, sign: state?.sequence ?? 0, state: stateOf(want, status) })
     }
     return views
   }
@@ -193,7 +196,26 @@ export class Store {
     }
   }
 
-  async #purge(kind: Kind, filter: string): Promise<void> {
+  /**
+   * Not by a purge: when nats-server (2.15.1) purges a message that a driver has, the next acknowledgement counts for
+   * those that were given out before it as well. They are never given out again, and if their driver dies, their jobs
+   * stand still.
+   */
+  async #dequeue(id: string): Promise<void> {
+    const message = await last(this.connection, this.stream('Q'), detached.todo(this.connection.pool, id))
+    if (!message) return
+    const path = `STREAM.MSG.DELETE.${this.stream('Q')}`
+    try {
+      await patiently(this.connection, () =>
+        request(this.connection, path, { seq: message.sequence, no_erase: true }),
+      )
+    } catch (error) {
+      // A driver was quicker; or the next one finds that there is no such job.
+      if (!(error instanceof ApiError && NOT_DELETED.includes(error.code))) throw error
+    }
+  }
+
+  async #purge(kind: Exclude<Kind, 'Q'>, filter: string): Promise<void> {
     await this.connection.untilUp()
     const purge = () => request(this.connection, `STREAM.PURGE.${this.stream(kind)}`, { filter })
     await patiently(this.connection, purge)

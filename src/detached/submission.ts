@@ -89,7 +89,7 @@ export class Submission {
 
   /** It does not become a job: what is stored of it is removed. */
   async abandon(): Promise<void> {
-    await this.#store.purgeOutput(this.id).catch(() => {})
+    await this.#store.purge(this.id).catch(() => {})
   }
 
   #list(value: unknown, index: number): void {

@@ -1,6 +1,6 @@
 /**
  * What detached jobs have on the server. All of it is in files, and named by the job, so that removing a job is one
- * purge per stream.
+ * request per stream.
  *
  *   J  dicomp.j.<pool>.<job>.record|want|state   one message each: what it is, what users want, how it is
  *   R  dicomp.r.<pool>.<job>.out                 its outcomes, in the order in which they came
@@ -111,7 +111,8 @@ export function detachedForClients(pool: string): string[] {
       const stream = streamOfKind(kind, pool)
       return [
         `$JS.API.STREAM.INFO.${stream}`,
-        `$JS.API.STREAM.PURGE.${stream}`,
+        // See Store.#dequeue().
+        kind === 'Q' ? `$JS.API.STREAM.MSG.DELETE.${stream}` : `$JS.API.STREAM.PURGE.${stream}`,
         `$JS.API.DIRECT.GET.${stream}`,
         `$JS.API.DIRECT.GET.${stream}.>`,
       ]

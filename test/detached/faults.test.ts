@@ -1,12 +1,13 @@
 /** Whatever dies: every task has exactly one outcome, and those that had one are not run again. */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { DetachedJob } from '../../src/api/detached.ts'
 import { readOutcomes } from '../../src/detached/record.ts'
 import { Store } from '../../src/detached/store.ts'
 import { scan } from '../../src/detached/stream.ts'
-import { detached } from '../../src/nats/detached.ts'
+import { DRIVE, detached, streamOfKind } from '../../src/nats/detached.ts'
+import { inboxOf } from '../../src/nats/subjects.ts'
 import { start } from '../cli/command.ts'
 import { setUp, until } from './world.ts'
 
@@ -15,15 +16,15 @@ const world = setUp()
 const TASKS = 400
 
 /** Each execution leaves a line. */
-async function run({ file, n }: { file: string; n: number }): Promise<number> {
+async function run({ file, n, ms = 8 }: { file: string; n: number; ms?: number }): Promise<number> {
   appendFileSync(file, `${n}\n`)
-  await new Promise((resolve) => setTimeout(resolve, 8))
+  await new Promise((resolve) => setTimeout(resolve, ms))
   return 3 * n
 }
 
-async function submitted(file: string): Promise<DetachedJob<number>> {
+async function submitted(file: string, ms?: number): Promise<DetachedJob<number>> {
   const cluster = await world.client()
-  const inputs = Array.from({ length: TASKS }, (_, n) => ({ file, n }))
+  const inputs = Array.from({ length: TASKS }, (_, n) => ({ file, n, ...(ms && { ms }) }))
   return cluster.distribute(run).submit(inputs, { detached: true })
 }
 
@@ -44,14 +45,34 @@ async function outcomes(id: string): Promise<Map<number, number>> {
   return counts
 }
 
+/** Takes jobs as a driver does, and does nothing with them. @returns how to answer for one */
+async function taker() {
+  const { nc, pool, identity } = await world.connection()
+  const take = async (id: string): Promise<(answer: string) => void> => {
+    const subscription = nc.subscribe(`${inboxOf(identity)}.taken`, { max: 1 })
+    const next = `$JS.API.CONSUMER.MSG.NEXT.${streamOfKind('Q', pool)}.${DRIVE}`
+    nc.publish(next, JSON.stringify({ batch: 1 }), { reply: `${inboxOf(identity)}.taken` })
+    for await (const { subject, reply = '' } of subscription) {
+      expect(subject).toBe(detached.todo(pool, id))
+      return (answer) => nc.publish(reply, answer)
+    }
+    throw new Error('nothing came')
+  }
+  return { take }
+}
+
 async function expectAll(job: DetachedJob<number>): Promise<void> {
+  await expectOutcomes(job)
+  await until(async () => Object.values(await world.messages()).every((count) => count === 0))
+}
+
+async function expectOutcomes(job: DetachedJob<number>): Promise<void> {
   expect(await job.results()).toEqual(Array.from({ length: TASKS }, (_, n) => 3 * n))
   const counts = await outcomes(job.id)
   expect(counts.size).toBe(TASKS)
   expect(Math.max(...counts.values())).toBe(1)
   expect(await job.progress()).toMatchObject({ done: TASKS, failed: 0, running: 0, queued: 0 })
   await job.remove()
-  await until(async () => Object.values(await world.messages()).every((count) => count === 0))
 }
 
 test('a driver that is killed midway is replaced; what had a result is not run again', async () => {
@@ -86,6 +107,65 @@ test('a driver that stands still is replaced, and does no harm when it wakes', a
   await expectAll(job)
   first.child.kill('SIGTERM')
   expect((await first.ended).code).toBe(0)
+})
+
+test('what a driver leaves to another one is not forgotten when that one dies too', async () => {
+  await world.node()
+  const first = driverProcess()
+  await until(() => first.output.stdout.includes('driving'))
+  const job = await submitted(world.newFile(), 40)
+  await until(async () => (await outcomes(job.id)).size > 0)
+  first.child.kill('SIGSTOP')
+  const second = driverProcess()
+  await until(() => second.output.stdout.includes('"event":"took"'))
+  await world.driver()
+  first.child.kill('SIGCONT')
+  await until(() => first.output.stdout.includes('"how":"left"'))
+  first.child.kill('SIGTERM')
+  await first.ended
+  second.child.kill('SIGKILL')
+  await second.ended
+  await expectAll(job)
+})
+
+test('a job goes on though one that was taken after it was removed, and its driver dies', async () => {
+  await world.node()
+  const dying = await taker()
+  const job = await submitted(world.newFile())
+  await dying.take(job.id)
+  const other = await submitted(world.newFile())
+  await dying.take(other.id)
+  await other.remove()
+  // The server looks what it has given out when something is acknowledged.
+  await world.driver()
+  const last = await submitted(world.newFile())
+  await expectOutcomes(last)
+  await expectOutcomes(job)
+})
+
+test('a job that its queue does not give out any more is found', async () => {
+  await world.node()
+  const hanging = await taker()
+  const job = await submitted(world.newFile())
+  const hold = await hanging.take(job.id)
+  const holding = setInterval(() => hold('+WPI'), 1000)
+  onTestFinished(() => clearInterval(holding))
+  await world.driver({ sweepMs: 1000 })
+  await expectAll(job)
+})
+
+test('a job whose driver has nothing to tell is left to it', async () => {
+  // It makes what jobs are stored in.
+  await (await world.node()).stop()
+  const driver = await world.driver({ sweepMs: 600 })
+  const job = await submitted(world.newFile())
+  await until(() => driver.jobs.includes(job.id))
+  await world.driver({ sweepMs: 1000 })
+  await sleep(5000)
+  expect(driver.jobs).toEqual([job.id])
+  expect(world.events.map(({ type }) => type)).toEqual(['took'])
+  await world.node()
+  await expectAll(job)
 })
 
 test('a driver that is told to end gives its jobs to another one at once', async () => {

@@ -196,7 +196,7 @@ describe('roles', () => {
     const store = new Store(connection)
     await expect(store.list()).rejects.toThrow(ConnectError)
     await expect(store.enqueue('x')).rejects.toMatchObject({ code: 'DICOMP_E_ACCESS' })
-    await expect(store.purgeOutput('x')).rejects.toMatchObject({ code: 'DICOMP_E_ACCESS' })
+    await expect(store.purge('x')).rejects.toMatchObject({ code: 'DICOMP_E_ACCESS' })
     for (const of of [detached.record, detached.want, detached.state, detached.out, detached.log])
       await expect(write(connection, of('main', 'x'), new Uint8Array(1))).rejects.toMatchObject({
         code: 'DICOMP_E_ACCESS',

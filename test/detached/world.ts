@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll } from 'vitest'
 import type { Cluster } from '../../src/api/cluster.ts'
 import { connect } from '../../src/api/connect.ts'
-import { Driver, type DriverEvent } from '../../src/detached/driver.ts'
+import { Driver, type DriverEvent, type DriverOptions } from '../../src/detached/driver.ts'
 import { type DetachedState, isOver } from '../../src/detached/record.ts'
 import type { Store } from '../../src/detached/store.ts'
 import { type Connection, openConnection } from '../../src/nats/connection.ts'
@@ -30,8 +30,9 @@ export class World {
     return agent
   }
 
-  async driver(): Promise<Driver> {
-    const driver = await Driver.start(this.nats.url, { onEvent: (event) => this.events.push(event) })
+  async driver(options: DriverOptions = {}): Promise<Driver> {
+    const onEvent = (event: DriverEvent) => this.events.push(event)
+    const driver = await Driver.start(this.nats.url, { onEvent, ...options })
     this.ends.push(() => driver.stop())
     return driver
   }
