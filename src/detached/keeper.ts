@@ -3,19 +3,17 @@
  * go with its job and stay as long as that.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { BlobError, ConnectError } from '../errors.ts'
+import { BlobError } from '../errors.ts'
 import type { Connection } from '../nats/connection.ts'
 import { detached, streamOfKind } from '../nats/detached.ts'
 import { VALUE_LIMIT_BYTES } from '../nats/settings.ts'
 import type { Kept } from './record.ts'
-import { StoreError, scan, write } from './stream.ts'
+import { insistently, scan, write } from './stream.ts'
 
 const PIECE_BYTES = 512 << 10
 /** Of a message, beside the piece. */
 const ENVELOPE_BYTES = 4096
 const WINDOW = 8
-const PAUSE_MS = 250
-const ATTEMPTS = 4
 
 export class Keeper {
   readonly #connection: Connection
@@ -38,17 +36,10 @@ export class Keeper {
       )
     }
     const hash = createHash('sha256').update(bytes).digest('hex')
-    for (let attempt = 1; ; attempt++) {
-      await this.#connection.untilUp()
+    return insistently(this.#connection, async () => {
       const id = randomBytes(9).toString('base64url')
-      try {
-        return { id, size: bytes.length, pieces: await this.#upload(id, bytes), hash }
-      } catch (error) {
-        if (error instanceof StoreError || error instanceof ConnectError) throw error
-        if (this.#connection.nc.isClosed() || (this.#connection.up && attempt >= ATTEMPTS)) throw error
-        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
-      }
-    }
+      return { id, size: bytes.length, pieces: await this.#upload(id, bytes), hash }
+    })
   }
 
   /**

@@ -7,7 +7,7 @@ import type { Msg } from '@nats-io/transport-node'
 import { ConnectError } from '../errors.ts'
 import { API_ERROR } from '../nats/api.ts'
 import type { Connection } from '../nats/connection.ts'
-import { isDenied } from '../nats/failures.ts'
+import { isDenied, isNoResponders } from '../nats/failures.ts'
 import { inboxOf } from '../nats/subjects.ts'
 
 export interface Stored {
@@ -180,8 +180,11 @@ export class Fenced {
 /** Connections whose store has answered. */
 const heard = new WeakSet<Connection>()
 
-/** Repeats what fails because the connection does. */
-async function insistently<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
+/**
+ * Repeats what fails because the connection does.
+ * @throws StoreError it was refused; ConnectError the store does not answer, or may not be used
+ */
+export async function insistently<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
   let since = performance.now()
   for (let attempt = 1; ; attempt++) {
     if (!connection.up) {
@@ -199,7 +202,9 @@ async function insistently<T>(connection: Connection, work: () => Promise<T>): P
       if (connection.up && performance.now() - since > patience) {
         throw new ConnectError(
           'DICOMP_E_SERVER',
-          `The store of detached jobs does not answer: ${(error as Error).message}`,
+          isNoResponders(error)
+            ? `The server has no store of detached jobs for the pool ${connection.pool}`
+            : `The store of detached jobs does not answer: ${(error as Error).message}`,
           'start a node or `dicomp up`, which make it; see the log of the nats-server',
           error,
         )

@@ -12,6 +12,7 @@
  *   --parallel n   runs at the same time, 1 by default
  *   --faults a,b   only these faults
  *   --servers n    1 or 3
+ *   --detached     with detached jobs and their drivers in every run
  *   --keep         keep the folders of good runs too
  *   --json         one line per run, and a summary
  */
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     parallel: { type: 'string', default: '1' },
     faults: { type: 'string' },
     servers: { type: 'string' },
+    detached: { type: 'boolean', default: false },
     keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -53,6 +55,7 @@ async function worker(): Promise<void> {
         ? {}
         : { faults: values.faults.split(',').filter(Boolean) as Fault['type'][] }),
       ...(values.servers ? { servers: Number(values.servers) as 1 | 3 } : {}),
+      ...(values.detached ? { detached: true } : {}),
     })
     runs++
     tasks += plan.jobs.reduce((sum, job) => sum + job.tasks, 0)

@@ -37,6 +37,17 @@ describe('on a server of its own', () => {
     await long.remove()
   })
 
+  test('a server on which nobody has made a store says so', async () => {
+    const cluster = await connect(`${world.nats.url}/nobody`)
+    onTestFinished(() => cluster.close())
+    const submitted = cluster.distribute((n: number) => n + 1).submit([1], { detached: true })
+    await expect(submitted).rejects.toMatchObject({
+      code: 'DICOMP_E_SERVER',
+      message: expect.stringContaining('has no store of detached jobs for the pool nobody'),
+      fix: expect.stringContaining('dicomp up'),
+    })
+  })
+
   test('a job that fell out of the queue is found by the next driver', async () => {
     await world.node()
     const cluster = await world.client()
