@@ -405,6 +405,7 @@ export class Drive implements JobClient {
 
   /** It was removed: what was written meanwhile is removed, too. */
   async #clear(): Promise<DriveEnd> {
+    await this.#writer.stop()
     await this.#store.purge(this.id)
     return 'removed'
   }
@@ -414,12 +415,12 @@ export class Drive implements JobClient {
     clearTimeout(this.#deadline)
     for (const pause of this.#pauses) clearTimeout(pause)
     this.#pauses.clear()
-    this.#writer?.stop()
+    void this.#writer?.stop()
     this.#job?.cancel()
     this.#job = undefined
   }
 
-  /** Stores how it is, where that has changed. Without room the last state stays. */
+  /** Stores how it is, where that has changed or was told long ago. Without room the last state stays. */
   async #tell(state: Status['state'], error?: Error): Promise<void> {
     const status = this.#state(state, error)
     const text = JSON.stringify({ ...status, end: 0 })

@@ -10,8 +10,7 @@ import { type Link, parseLink } from '../nats/link.ts'
 import { inboxOf, newIdentity } from '../nats/subjects.ts'
 import { Drive, type DriveEnd } from './drive.ts'
 import { isOver } from './record.ts'
-import { Store } from './store.ts'
-import { last } from './stream.ts'
+import { type JobView, Store } from './store.ts'
 
 /** Jobs at the same time. */
 const MOST_JOBS = 100
@@ -22,8 +21,9 @@ const PAUSE_MS = 1000
 /** How often what users want is looked for, in case that word of it was lost. */
 const LOOK_MS = 5000
 const SWEEP_MS = 120_000
-/** Sweeps read what is stored of all jobs: they take no more than this part of the time. */
+/** Sweeps read what is stored of all jobs: they take no more than this part of the time, within reason. */
 const SWEEP_SHARE = 0.01
+const MOST_PAUSES = 5
 const SIGNS_PER_SWEEP = 3
 const NS_PER_MS = 1e6
 
@@ -37,7 +37,8 @@ export type DriverEvent =
 export interface DriverOptions {
   onEvent?: (event: DriverEvent) => void
   /**
-   * How often it looks for jobs that nobody has, and for those whose results have waited long enough, milliseconds.
+   * How often it looks for jobs that nobody has, and for those whose results have waited long enough, milliseconds. The
+   * same for all drivers of a pool: jobs give a sign of life three times as often.
    * @default 120,000
    */
   sweepMs?: number
@@ -207,16 +208,16 @@ export class Driver {
     try {
       const how = await held.drive.run()
       this.#onEvent({ type: 'ended', job: id, how })
-      // Whoever fenced it off has the same message, and would miss it if it dies too.
-      if (how !== 'left') this.#answer(held.ack, how === 'stopped' ? '-NAK' : '+ACK')
+      // Whoever fenced it off has these messages too.
+      if (how === 'left') held.ack = held.next = ''
+      this.#answer(held.ack, how === 'stopped' ? '-NAK' : '+ACK')
     } catch (error) {
       this.#onEvent({ type: 'trouble', error: error as Error, job: id })
       if (!this.#stopping) await this.#pause(PAUSE_MS)
       this.#answer(held.ack, '-NAK')
-    } finally {
-      this.#held.delete(id)
-      this.#answer(held.next, '-NAK')
     }
+    this.#held.delete(id)
+    this.#answer(held.next, '-NAK')
     await this.#connection.nc.flush().catch(() => {})
   }
 
@@ -234,38 +235,47 @@ export class Driver {
 
   /** Removes what has waited long enough, and finds jobs that nobody has. */
   async #sweep(): Promise<void> {
-    const began = performance.now()
+    let took = 0
     try {
+      await this.#connection.untilUp()
+      const began = performance.now()
       await this.#sweepNow()
+      took = performance.now() - began
     } catch (error) {
       if (!this.#stopping) this.#onEvent({ type: 'trouble', error: error as Error })
     }
     if (this.#stopping) return
-    const pause = Math.max(this.#sweepMs, (performance.now() - began) / SWEEP_SHARE)
+    const pause = Math.min(Math.max(took / SWEEP_SHARE, this.#sweepMs), MOST_PAUSES * this.#sweepMs)
     this.#nextSweep = setTimeout(() => void this.#sweep(), pause)
   }
 
   async #sweepNow(): Promise<void> {
+    const views = await this.#store.list()
+    // Before anything is written: this makes room.
+    for (const { id } of views.filter(isExpired)) {
+      if (this.#stopping) return
+      const now = await this.#store.find(id)
+      if (!now || !isExpired(now)) continue
+      await this.#store.remove(id)
+      this.#onEvent({ type: 'removed', job: id })
+    }
     const before = this.#signs
     this.#signs = new Map()
-    for (const { id, state, status, sign, record } of await this.#store.list()) {
+    for (const { id, state, sign } of views) {
       if (this.#stopping) return
-      if (isOver(state)) {
-        if ((status?.endedAt ?? 0) + record.keepMs > Date.now()) continue
-        await this.#store.remove(id)
-        this.#onEvent({ type: 'removed', job: id })
-      } else if (!this.#held.has(id)) {
-        this.#signs.set(id, sign)
-        // The queue may have forgotten it, or not give it to anybody although there is room.
-        const still = before.get(id) === sign && this.#held.size < MOST_JOBS
-        if (still || !(await this.#isQueued(id))) await this.#store.enqueue(id)
-      }
+      if (isOver(state) || this.#held.has(id)) continue
+      this.#signs.set(id, sign)
+      if (before.get(id) === sign ? await this.#waitsForOthers(sign) : await this.#store.isQueued(id))
+        continue
+      // It may have been taken meanwhile.
+      if ((await this.#store.find(id))?.sign === sign) await this.#store.enqueue(id)
     }
   }
 
-  async #isQueued(id: string): Promise<boolean> {
-    const { pool } = this.#connection
-    return (await last(this.#connection, streamOfKind('Q', pool), detached.todo(pool, id))) !== undefined
+  /** Whether a job without a new sign of life only waits for its turn. Otherwise its queue has lost it. */
+  async #waitsForOthers(sign: number): Promise<boolean> {
+    if (this.#held.size >= MOST_JOBS) return true
+    return sign === 0 && (await this.#store.drivers()).untaken > 0
   }
 
   #pause(ms: number): Promise<void> {
@@ -282,3 +292,7 @@ export class Driver {
     this.#timers.push(setInterval(act, ms))
   }
 }
+
+/** Its results have waited for as long as they have to. */
+const isExpired = ({ state, status, record }: JobView): boolean =>
+  isOver(state) && (status?.endedAt ?? 0) + record.keepMs <= Date.now()

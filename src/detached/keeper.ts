@@ -14,6 +14,8 @@ const PIECE_BYTES = 512 << 10
 /** Of a message, beside the piece. */
 const ENVELOPE_BYTES = 4096
 const WINDOW = 8
+const LAGS = 5
+const LAG_MS = 200
 
 export class Keeper {
   readonly #connection: Connection
@@ -48,22 +50,30 @@ export class Keeper {
    */
   async get({ id, size, pieces, hash }: Kept): Promise<Uint8Array> {
     const { pool } = this.#connection
-    const parts = new Map<number, Uint8Array>()
-    for await (const piece of scan(
-      this.#connection,
-      streamOfKind('R', pool),
-      detached.bytes(pool, this.#job, id),
-    ))
-      parts.set(Number(piece.mark), piece.data)
-    const ordered = Array.from({ length: pieces }, (_, at) => parts.get(at) ?? new Uint8Array(0))
-    const bytes = ordered.length === 1 ? (ordered[0] as Uint8Array) : new Uint8Array(Buffer.concat(ordered))
-    if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === hash) return bytes
-    throw new BlobError(
-      parts.size < pieces
-        ? `A part of the job ${this.#job} is not there any more (${parts.size} of ${pieces} pieces)`
-        : `A part of the job ${this.#job} is damaged`,
-      { fix: 'submit the job again' },
-    )
+    for (let attempt = 1; ; attempt++) {
+      const parts = new Map<number, Uint8Array>()
+      for await (const { mark, data } of scan(
+        this.#connection,
+        streamOfKind('R', pool),
+        detached.bytes(pool, this.#job, id),
+      ))
+        parts.set(Number(mark), data)
+      const ordered = Array.from({ length: pieces }, (_, at) => parts.get(at) ?? new Uint8Array(0))
+      const bytes = ordered.length === 1 ? (ordered[0] as Uint8Array) : new Uint8Array(Buffer.concat(ordered))
+      if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === hash) return bytes
+      const missing = parts.size < pieces
+      // A replica may lag behind.
+      if (missing && attempt <= LAGS) {
+        await new Promise((resolve) => setTimeout(resolve, LAG_MS * attempt))
+        continue
+      }
+      throw new BlobError(
+        missing
+          ? `A part of the job ${this.#job} is not there any more (${parts.size} of ${pieces} pieces)`
+          : `A part of the job ${this.#job} is damaged`,
+        { fix: 'submit the job again' },
+      )
+    }
   }
 
   /** @returns the number of pieces */

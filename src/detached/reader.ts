@@ -62,7 +62,7 @@ export class OutcomeReader {
         }
         if (!wait || (isOver(state) && next > (status?.end ?? 0))) {
           this.end = view
-          if (isOver(state)) yield* this.#again(settled)
+          if (isOver(state)) yield* this.#again(settled, status?.end ?? 0)
           return
         }
         if (isOver(state)) await new Promise((resolve) => setTimeout(resolve, LAG_MS))
@@ -74,20 +74,27 @@ export class OutcomeReader {
   }
 
   /** Failures of an earlier round, for which no new outcome has come. */
-  async *#again(settled: Settled): AsyncGenerator<Lot, void, undefined> {
-    if (!settled.hasAgain) return
-    for await (const { data } of this.#scan(1)) {
-      for (const entry of readOutcomes(data)?.entries ?? []) {
-        const ignored = new Set(entry.ignore)
-        const offsets: Lot['offsets'] = []
-        for (const offset of entry.failed) {
-          const index = entry.start + offset
-          if (ignored.has(offset) || !settled.isAgain(index)) continue
-          settled.settle(index, true)
-          offsets.push({ offset, failed: true })
+  async *#again(settled: Settled, end: number): AsyncGenerator<Lot, void, undefined> {
+    let next = 1
+    while (settled.hasAgain) {
+      for await (const { data, sequence } of this.#scan(next)) {
+        next = sequence + 1
+        for (const entry of readOutcomes(data)?.entries ?? []) {
+          const ignored = new Set(entry.ignore)
+          const offsets: Lot['offsets'] = []
+          for (const offset of entry.failed) {
+            const index = entry.start + offset
+            if (ignored.has(offset) || !settled.isAgain(index)) continue
+            settled.settle(index, true)
+            offsets.push({ offset, failed: true })
+          }
+          if (offsets.length > 0) yield { entry, payload: await this.#payload(entry), offsets }
         }
-        if (offsets.length > 0) yield { entry, payload: await this.#payload(entry), offsets }
       }
+      if (next > end) return
+      await new Promise((resolve) => setTimeout(resolve, LAG_MS))
+      // Is it there still?
+      await this.#store.job(this.#id)
     }
   }
 

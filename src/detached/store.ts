@@ -24,7 +24,7 @@ export interface JobView {
   want: Want
   /** Undefined until a driver has begun. */
   status: Status | undefined
-  /** Number of the message with its status, 0 for none: it changes as long as a driver has the job. */
+  /** Number of the message with its status, 0 for none: it changes while a driver has the job, if the store has room. */
   sign: number
   state: DetachedState
 }
@@ -57,6 +57,11 @@ export class Store {
     await this.enqueue(record.id)
   }
 
+  /** Whether it waits for a driver, or a driver has it. */
+  async isQueued(id: string): Promise<boolean> {
+    return (await this.#last('Q', detached.todo(this.connection.pool, id))) !== undefined
+  }
+
   /** Some driver will look at the job. */
   async enqueue(id: string): Promise<void> {
     await this.#stored(detached.todo(this.connection.pool, id), new TextEncoder().encode(id))
@@ -74,31 +79,40 @@ export class Store {
 
   async find(id: string): Promise<JobView | undefined> {
     if (!/^[\w-]{1,64}$/.test(id)) return undefined
-    const [view] = await this.#views(id)
-    return view
+    const { pool } = this.connection
+    const subjects = [detached.record(pool, id), detached.want(pool, id), detached.state(pool, id)]
+    const [record, want, state] = await Promise.all(subjects.map((subject) => this.#last('J', subject)))
+    return viewOf(id, { record, want, state })
   }
 
-  /** All jobs, the latest last. */
+  /** All jobs, the latest last. The newest changes may be missing. */
   async list(): Promise<JobView[]> {
-    const views = await this.#views('*')
-    return views.sort((a, b) => a.record.submittedAt - b.record.submittedAt)
+    const { pool } = this.connection
+    const parts = new Map<string, Parts>()
+    for await (const message of scan(this.connection, this.stream('J'), detached.jobs(pool, '*'))) {
+      const [, , , job = '', part = ''] = message.subject.split('.')
+      parts.set(job, { ...parts.get(job), [part]: message })
+    }
+    return [...parts]
+      .flatMap(([id, found]) => viewOf(id, found) ?? [])
+      .sort((a, b) => a.record.submittedAt - b.record.submittedAt)
   }
 
   async want(id: string): Promise<Numbered<Want>> {
     const { pool } = this.connection
-    const message = await last(this.connection, this.stream('J'), detached.want(pool, id))
+    const message = await this.#last('J', detached.want(pool, id))
     return { value: (message && readWant(message.data)) || NO_WISH, sequence: message?.sequence ?? 0 }
   }
 
   async status(id: string): Promise<Numbered<Status | undefined>> {
     const { pool } = this.connection
-    const message = await last(this.connection, this.stream('J'), detached.state(pool, id))
+    const message = await this.#last('J', detached.state(pool, id))
     return { value: message && readStatus(message.data), sequence: message?.sequence ?? 0 }
   }
 
   async record(id: string): Promise<JobRecord | undefined> {
     const { pool } = this.connection
-    const message = await last(this.connection, this.stream('J'), detached.record(pool, id))
+    const message = await this.#last('J', detached.record(pool, id))
     return message && readRecord(message.data)
   }
 
@@ -154,24 +168,8 @@ export class Store {
     return { idle: info.num_waiting, driven: info.num_ack_pending, untaken: info.num_pending }
   }
 
-  async #views(id: string): Promise<JobView[]> {
-    const { pool } = this.connection
-    const parts = new Map<string, Partial<Record<string, Stored>>>()
-    for await (const message of scan(this.connection, this.stream('J'), detached.jobs(pool, id))) {
-      const [, , , job = '', part = ''] = message.subject.split('.')
-      const known = parts.get(job) ?? {}
-      known[part] = message
-      parts.set(job, known)
-    }
-    const views: JobView[] = []
-    for (const [job, { record: first, want: wish, state }] of parts) {
-      const record = first && readRecord(first.data)
-      if (record?.id !== job) continue
-      const want = (wish && readWant(wish.data)) || NO_WISH
-      const status = state && readStatus(state.data)
-      views.push({ id: job, record, want, status, sign: state?.sequence ?? 0, state: stateOf(want, status) })
-    }
-    return views
+  #last(kind: Kind, subject: string): Promise<Stored | undefined> {
+    return last(this.connection, this.stream(kind), subject)
   }
 
   async #change(id: string, change: (want: Want) => Want): Promise<void> {
@@ -202,7 +200,7 @@ export class Store {
    * stand still.
    */
   async #dequeue(id: string): Promise<void> {
-    const message = await last(this.connection, this.stream('Q'), detached.todo(this.connection.pool, id))
+    const message = await this.#last('Q', detached.todo(this.connection.pool, id))
     if (!message) return
     const path = `STREAM.MSG.DELETE.${this.stream('Q')}`
     try {
@@ -220,6 +218,20 @@ export class Store {
     const purge = () => request(this.connection, `STREAM.PURGE.${this.stream(kind)}`, { filter })
     await patiently(this.connection, purge)
   }
+}
+
+interface Parts {
+  record?: Stored | undefined
+  want?: Stored | undefined
+  state?: Stored | undefined
+}
+
+function viewOf(id: string, parts: Parts): JobView | undefined {
+  const record = parts.record && readRecord(parts.record.data)
+  if (record?.id !== id) return undefined
+  const want = (parts.want && readWant(parts.want.data)) || NO_WISH
+  const status = parts.state && readStatus(parts.state.data)
+  return { id, record, want, status, sign: parts.state?.sequence ?? 0, state: stateOf(want, status) }
 }
 
 export function stateOf(want: Want, status: Status | undefined): DetachedState {

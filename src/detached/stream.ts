@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Msg } from '@nats-io/transport-node'
 import { ConnectError } from '../errors.ts'
-import { API_ERROR } from '../nats/api.ts'
+import { API_ERROR, ApiError, request } from '../nats/api.ts'
 import type { Connection } from '../nats/connection.ts'
 import { isDenied, isNoResponders } from '../nats/failures.ts'
 import { inboxOf } from '../nats/subjects.ts'
@@ -45,6 +45,7 @@ const FULL: readonly number[] = [
   API_ERROR.storeFailed,
 ]
 const MARK = 'Dicomp-Mark'
+const MARK_LINE = new RegExp(`^${MARK}: *(.+?)\\r?$`, 'm')
 const REQUEST_MS = 5000
 const PAUSE_MS = 200
 /** A store that was never heard of gets this long to answer; one that was (a server that loads its disk) longer. */
@@ -59,8 +60,8 @@ const BATCH_BYTES = 8 << 20
 let requests = 0
 
 /**
- * The messages of a subject (or of all that a pattern matches), from a number on, in their order.
- * Waits while the server is away.
+ * The messages of a subject (or of all that a pattern matches), from a number on, in their order. Any replica answers:
+ * the newest may be missing. Waits while the server is away.
  */
 export async function* scan(
   connection: Connection,
@@ -78,16 +79,32 @@ export async function* scan(
   }
 }
 
-/** The last message of a subject. */
-export async function last(
-  connection: Connection,
-  stream: string,
-  subject: string,
-): Promise<Stored | undefined> {
-  const reply = await insistently(connection, () =>
-    connection.request(`$JS.API.DIRECT.GET.${stream}.${subject}`, '', { timeout: REQUEST_MS }),
-  )
-  return stored(reply)
+interface FoundMessage {
+  message: { subject: string; seq: number; time: string; data?: string; hdrs?: string }
+}
+
+/**
+ * The last message of a subject, as the stream's leader has it: replicas, which scan() asks too, lag behind, and what
+ * was stored and confirmed a moment ago may not be there yet.
+ */
+export function last(connection: Connection, stream: string, subject: string): Promise<Stored | undefined> {
+  return insistently(connection, async () => {
+    try {
+      const path = `STREAM.MSG.GET.${stream}`
+      const { message } = await request<FoundMessage>(connection, path, { last_by_subj: subject })
+      const headers = Buffer.from(message.hdrs ?? '', 'base64').toString()
+      return {
+        subject: message.subject,
+        sequence: message.seq,
+        time: Date.parse(message.time) || 0,
+        data: new Uint8Array(Buffer.from(message.data ?? '', 'base64')),
+        mark: MARK_LINE.exec(headers)?.[1],
+      }
+    } catch (error) {
+      if (error instanceof ApiError && error.code === API_ERROR.messageNotFound) return undefined
+      throw error
+    }
+  })
 }
 
 export interface WriteOptions {
@@ -169,7 +186,7 @@ export class Fenced {
           return
         }
         const other = there !== undefined && there.sequence > this.sequence
-        // A replica may lag behind; that of a subject that is gone never comes back.
+        // What was sent a moment ago may be on its way to the replicas still; that of a subject that is gone never comes.
         if (other || (conflict && ++stale > LAGS)) throw new FencedError()
         await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
       }
@@ -185,11 +202,11 @@ const heard = new WeakSet<Connection>()
  * @throws StoreError it was refused; ConnectError the store does not answer, or may not be used
  */
 export async function insistently<T>(connection: Connection, work: () => Promise<T>): Promise<T> {
-  let since = performance.now()
+  let failing: number | undefined
   for (let attempt = 1; ; attempt++) {
     if (!connection.up) {
       await connection.untilUp()
-      since = performance.now()
+      failing = undefined
     }
     try {
       const result = await work()
@@ -198,12 +215,13 @@ export async function insistently<T>(connection: Connection, work: () => Promise
     } catch (error) {
       if (error instanceof StoreError || error instanceof ConnectError || connection.nc.isClosed())
         throw error
+      failing ??= performance.now()
       const patience = heard.has(connection) ? PATIENCE_MS : FIRST_PATIENCE_MS
-      if (connection.up && performance.now() - since > patience) {
+      if (connection.up && performance.now() - failing > patience) {
         throw new ConnectError(
           'DICOMP_E_SERVER',
-          isNoResponders(error)
-            ? `The server has no store of detached jobs for the pool ${connection.pool}`
+          isMissing(error)
+            ? `The server has no store of detached jobs for the pool ${connection.pool} (yet)`
             : `The store of detached jobs does not answer: ${(error as Error).message}`,
           'start a node or `dicomp up`, which make it; see the log of the nats-server',
           error,
@@ -213,6 +231,9 @@ export async function insistently<T>(connection: Connection, work: () => Promise
     }
   }
 }
+
+const isMissing = (error: unknown): boolean =>
+  isNoResponders(error) || (error instanceof ApiError && error.code === API_ERROR.streamNotFound)
 
 function batch(
   connection: Connection,

@@ -28,7 +28,7 @@ export class OutcomeWriter {
   readonly #round: number
   readonly #events: WriterEvents
   readonly #queue: Draft[] = []
-  #writing = false
+  #writing: Promise<void> | undefined
   #stopped = false
   /** Bytes that wait. */
   bytes = 0
@@ -50,16 +50,16 @@ export class OutcomeWriter {
   add(draft: Draft): void {
     this.#queue.push(draft)
     this.bytes += draft.frame.length
-    void this.#run()
+    this.#writing ??= this.#run()
   }
 
-  stop(): void {
+  /** Resolves when nothing is on its way any more. */
+  async stop(): Promise<void> {
     this.#stopped = true
+    await this.#writing
   }
 
   async #run(): Promise<void> {
-    if (this.#writing) return
-    this.#writing = true
     try {
       // All that is delivered in this turn goes together.
       await Promise.resolve()
@@ -74,7 +74,7 @@ export class OutcomeWriter {
       this.#stopped = true
       this.#events.ended(error as Error)
     } finally {
-      this.#writing = false
+      this.#writing = undefined
     }
   }
 

@@ -1,6 +1,5 @@
 /**
- * What detached jobs have on the server. All of it is in files, and named by the job, so that removing a job is one
- * request per stream.
+ * What detached jobs have on the server. All of it is in files, and named by the job, so that it can be removed.
  *
  *   J  dicomp.j.<pool>.<job>.record|want|state   one message each: what it is, what users want, how it is
  *   R  dicomp.r.<pool>.<job>.out                 its outcomes, in the order in which they came
@@ -107,16 +106,14 @@ export function detachedForClients(pool: string): string[] {
     `${NS}.r.${pool}.>`,
     `${NS}.l.${pool}.*`,
     `${NS}.q.${pool}.*`,
-    ...KINDS.flatMap((kind) => {
+    ...KINDS.map((kind) => `$JS.API.STREAM.INFO.${streamOfKind(kind, pool)}`),
+    ...(['J', 'R', 'L'] as const).flatMap((kind) => {
       const stream = streamOfKind(kind, pool)
-      return [
-        `$JS.API.STREAM.INFO.${stream}`,
-        // See Store.#dequeue().
-        kind === 'Q' ? `$JS.API.STREAM.MSG.DELETE.${stream}` : `$JS.API.STREAM.PURGE.${stream}`,
-        `$JS.API.DIRECT.GET.${stream}`,
-        `$JS.API.DIRECT.GET.${stream}.>`,
-      ]
+      return [`$JS.API.STREAM.PURGE.${stream}`, `$JS.API.DIRECT.GET.${stream}`]
     }),
+    ...(['J', 'R', 'Q'] as const).map((kind) => `$JS.API.STREAM.MSG.GET.${streamOfKind(kind, pool)}`),
+    // Instead of a purge, see Store.#dequeue().
+    `$JS.API.STREAM.MSG.DELETE.${queue}`,
     `$JS.API.CONSUMER.INFO.${queue}.${DRIVE}`,
     `$JS.API.CONSUMER.MSG.NEXT.${queue}.${DRIVE}`,
     `$JS.ACK.${queue}.>`,

@@ -4,12 +4,21 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Cluster } from '../../src/api/cluster.ts'
 import { connect } from '../../src/api/connect.ts'
 import { Driver } from '../../src/detached/driver.ts'
+import { write } from '../../src/detached/record.ts'
+import { Store } from '../../src/detached/store.ts'
+import { writeInsistently } from '../../src/detached/stream.ts'
+import { request } from '../../src/nats/api.ts'
+import { openConnection } from '../../src/nats/connection.ts'
+import { detached } from '../../src/nats/detached.ts'
+import { parseLink } from '../../src/nats/link.ts'
+import { newIdentity } from '../../src/nats/subjects.ts'
 import { Agent } from '../../src/node/agent.ts'
-import { freePort, startNats } from '../helpers/nats-server.ts'
+import { freePort, type Nats, startNats } from '../helpers/nats-server.ts'
 
 const TASKS = 300
 
-test('a server of three is killed midway: every task has its one outcome', async () => {
+/** A cluster of three servers, which end with the test. */
+async function three(): Promise<Nats[]> {
   const routes = await Promise.all([freePort(), freePort(), freePort()])
   const urls = routes.map((port) => `"nats://127.0.0.1:${port}"`).join(', ')
   const servers = await Promise.all(
@@ -20,7 +29,15 @@ test('a server of three is killed midway: every task has its one outcome', async
     ),
   )
   onTestFinished(async () => void (await Promise.all(servers.map((server) => server.stop()))))
-  const link = `nats://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
+  return servers
+}
+
+const linkTo = (servers: Nats[]): string =>
+  `nats://${servers.map(({ port }) => `127.0.0.1:${port}`).join(',')}/main`
+
+test('a server of three is killed midway: every task has its one outcome', async () => {
+  const servers = await three()
+  const link = linkTo(servers)
   const agent = await again(() => Agent.start(link, { slots: 2 }))
   onTestFinished(() => agent.stop())
   const driver = await again(() => Driver.start(link))
@@ -42,6 +59,40 @@ test('a server of three is killed midway: every task has its one outcome', async
   expect(await job.progress()).toMatchObject({ done: TASKS, failed: 0 })
   await job.remove()
   expect(await cluster.jobs()).toEqual([])
+}, 120_000)
+
+test('what was confirmed is found, though a replica lags behind', async () => {
+  const servers = await three()
+  const agent = await again(() => Agent.start(linkTo(servers), { slots: 1 }))
+  onTestFinished(() => agent.stop())
+  const connection = await openConnection(parseLink(linkTo(servers)), {
+    role: 'client',
+    identity: newIdentity('test'),
+  })
+  onTestFinished(() => connection.close())
+  const store = new Store(connection)
+  const { cluster } = await request<{ cluster: { leader: string } }>(connection, 'STREAM.INFO.J_main')
+  const own = `s${servers.findIndex(({ port }) => port === connection.nc.info?.port)}`
+  const slow = servers.findIndex((_, at) => `s${at}` !== cluster.leader && `s${at}` !== own)
+  let stop = false
+  const slowing = (async () => {
+    const { pid } = servers[slow] as Nats
+    while (!stop) {
+      process.kill(pid, 'SIGSTOP')
+      await sleep(40)
+      process.kill(pid, 'SIGCONT')
+      await sleep(10)
+    }
+  })()
+  try {
+    for (let round = 1; round <= 100; round++) {
+      await writeInsistently(connection, detached.want('main', 'job'), write({ cancel: false, round }))
+      expect((await store.want('job')).value.round).toBe(round)
+    }
+  } finally {
+    stop = true
+    await slowing
+  }
 }, 120_000)
 
 /** The first election takes a few seconds. */

@@ -1,11 +1,11 @@
 /** Whatever dies: every task has exactly one outcome, and those that had one are not run again. */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { DetachedJob } from '../../src/api/detached.ts'
 import { readOutcomes } from '../../src/detached/record.ts'
 import { Store } from '../../src/detached/store.ts'
-import { scan } from '../../src/detached/stream.ts'
+import { last, scan } from '../../src/detached/stream.ts'
 import { DRIVE, detached, streamOfKind } from '../../src/nats/detached.ts'
 import { inboxOf } from '../../src/nats/subjects.ts'
 import { start } from '../cli/command.ts'
@@ -14,6 +14,8 @@ import { setUp, until } from './world.ts'
 vi.setConfig({ testTimeout: 120_000 })
 const world = setUp()
 const TASKS = 400
+/** No sweep within a test: what is shown does not depend on it. */
+const NEVER = 600_000
 
 /** Each execution leaves a line. */
 async function run({ file, n, ms = 8 }: { file: string; n: number; ms?: number }): Promise<number> {
@@ -59,6 +61,11 @@ async function taker() {
     throw new Error('nothing came')
   }
   return { take }
+}
+
+/** Number in the queue of jobs. */
+async function placeOf(store: Store, id: string): Promise<number> {
+  return (await last(store.connection, store.stream('Q'), detached.todo('main', id)))?.sequence ?? 0
 }
 
 async function expectAll(job: DetachedJob<number>): Promise<void> {
@@ -118,7 +125,7 @@ test('what a driver leaves to another one is not forgotten when that one dies to
   first.child.kill('SIGSTOP')
   const second = driverProcess()
   await until(() => second.output.stdout.includes('"event":"took"'))
-  await world.driver()
+  await world.driver({ sweepMs: NEVER })
   first.child.kill('SIGCONT')
   await until(() => first.output.stdout.includes('"how":"left"'))
   first.child.kill('SIGTERM')
@@ -137,9 +144,9 @@ test('a job goes on though one that was taken after it was removed, and its driv
   await dying.take(other.id)
   await other.remove()
   // The server looks what it has given out when something is acknowledged.
-  await world.driver()
-  const last = await submitted(world.newFile())
-  await expectOutcomes(last)
+  await world.driver({ sweepMs: NEVER })
+  const next = await submitted(world.newFile())
+  await expectOutcomes(next)
   await expectOutcomes(job)
 })
 
@@ -149,7 +156,7 @@ test('a job that its queue does not give out any more is found', async () => {
   const job = await submitted(world.newFile())
   const hold = await hanging.take(job.id)
   const holding = setInterval(() => hold('+WPI'), 1000)
-  onTestFinished(() => clearInterval(holding))
+  world.ends.push(() => clearInterval(holding))
   await world.driver({ sweepMs: 1000 })
   await expectAll(job)
 })
@@ -157,15 +164,36 @@ test('a job that its queue does not give out any more is found', async () => {
 test('a job whose driver has nothing to tell is left to it', async () => {
   // It makes what jobs are stored in.
   await (await world.node()).stop()
-  const driver = await world.driver({ sweepMs: 600 })
+  const driver = await world.driver({ sweepMs: 3000 })
   const job = await submitted(world.newFile())
   await until(() => driver.jobs.includes(job.id))
-  await world.driver({ sweepMs: 1000 })
-  await sleep(5000)
+  await world.driver({ sweepMs: 3000 })
+  await sleep(8000)
   expect(driver.jobs).toEqual([job.id])
   expect(world.events.map(({ type }) => type)).toEqual(['took'])
   await world.node()
   await expectAll(job)
+})
+
+test('jobs that wait for their turn keep it', async () => {
+  await (await world.node()).stop()
+  const cluster = await world.client()
+  const idle = cluster.distribute((n: number) => n)
+  const jobs: DetachedJob<number>[] = []
+  // One driver has a hundred at most.
+  for (let n = 0; n < 103; n++) jobs.push(await idle.submit([n], { detached: true }))
+  const driver = await world.driver({ sweepMs: 500 })
+  await until(() => driver.jobs.length === 100)
+  const store = new Store(await world.connection())
+  const places = () => Promise.all(jobs.slice(100).map(({ id }) => placeOf(store, id)))
+  const before = await places()
+  await sleep(2500)
+  expect(await places()).toEqual(before)
+  await jobs[0]?.cancel()
+  await until(() => driver.jobs.length === 100 && !driver.jobs.includes(jobs[0]?.id ?? ''))
+  await sleep(2500)
+  expect((await places()).slice(1)).toEqual(before.slice(1))
+  await Promise.all(jobs.map((job) => job.remove()))
 })
 
 test('a driver that is told to end gives its jobs to another one at once', async () => {

@@ -196,7 +196,12 @@ describe('roles', () => {
     expect(await job.info()).toMatchObject({ user: 'anna' })
     await job.cancel()
     await job.remove()
-    expect(await new Store(await open('anna')).drivers()).toMatchObject({ untaken: 0 })
+    await driver.stop()
+    const store = new Store(await open('anna'))
+    const untaken = await cluster.distribute((n: number) => n).submit([1], { detached: true })
+    expect(await store.drivers()).toMatchObject({ untaken: 1 })
+    await untaken.remove()
+    expect(await store.drivers()).toMatchObject({ untaken: 0 })
     expect(troubles).toEqual([])
   })
 
