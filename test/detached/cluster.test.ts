@@ -61,7 +61,7 @@ test('a server of three is killed midway: every task has its one outcome', async
   expect(await cluster.jobs()).toEqual([])
 }, 120_000)
 
-test('what was confirmed is found, though a replica lags behind', async () => {
+test('what was confirmed is read, though a replica lags behind', async () => {
   const servers = await three()
   const agent = await again(() => Agent.start(linkTo(servers), { slots: 1 }))
   onTestFinished(() => agent.stop())
@@ -70,28 +70,22 @@ test('what was confirmed is found, though a replica lags behind', async () => {
     identity: newIdentity('test'),
   })
   onTestFinished(() => connection.close())
-  const store = new Store(connection)
   const { cluster } = await request<{ cluster: { leader: string } }>(connection, 'STREAM.INFO.J_main')
-  const own = `s${servers.findIndex(({ port }) => port === connection.nc.info?.port)}`
-  const slow = servers.findIndex((_, at) => `s${at}` !== cluster.leader && `s${at}` !== own)
-  let stop = false
-  const slowing = (async () => {
-    const { pid } = servers[slow] as Nats
-    while (!stop) {
-      process.kill(pid, 'SIGSTOP')
-      await sleep(40)
-      process.kill(pid, 'SIGCONT')
-      await sleep(10)
-    }
-  })()
-  try {
-    for (let round = 1; round <= 100; round++) {
-      await writeInsistently(connection, detached.want('main', 'job'), write({ cancel: false, round }))
-      expect((await store.want('job')).value.round).toBe(round)
-    }
-  } finally {
-    stop = true
-    await slowing
+  const own = connection.nc.info?.server_name
+  const slow = servers[
+    ['s0', 's1', 's2'].findIndex((name) => name !== cluster.leader && name !== own)
+  ] as Nats
+  // Replicas of a new stream answer after ten seconds.
+  await sleep(11_000)
+  const store = new Store(connection)
+  const subject = detached.want('main', 'job')
+  for (let round = 1; round <= 600; ) {
+    process.kill(slow.pid, 'SIGSTOP')
+    for (let at = 0; at < 30; at++)
+      await writeInsistently(connection, subject, write({ cancel: false, round: round++ }))
+    const wants = Promise.all(Array.from({ length: 20 }, () => store.want('job')))
+    process.kill(slow.pid, 'SIGCONT')
+    expect(new Set((await wants).map(({ value }) => value.round))).toEqual(new Set([round - 1]))
   }
 }, 120_000)
 
