@@ -261,21 +261,17 @@ export class Driver {
     }
     const before = this.#signs
     this.#signs = new Map()
+    const { untaken } = await this.#store.drivers()
     for (const { id, state, sign } of views) {
       if (this.#stopping) return
       if (isOver(state) || this.#held.has(id)) continue
       this.#signs.set(id, sign)
-      if (before.get(id) === sign ? await this.#waitsForOthers(sign) : await this.#store.isQueued(id))
-        continue
+      const waits = this.#held.size >= MOST_JOBS || (sign === 0 && untaken > 0)
+      const still = before.get(id) === sign && !waits
+      if (!still && (await this.#store.isQueued(id))) continue
       // It may have been taken meanwhile.
       if ((await this.#store.find(id))?.sign === sign) await this.#store.enqueue(id)
     }
-  }
-
-  /** Whether a job without a new sign of life only waits for its turn. Otherwise its queue has lost it. */
-  async #waitsForOthers(sign: number): Promise<boolean> {
-    if (this.#held.size >= MOST_JOBS) return true
-    return sign === 0 && (await this.#store.drivers()).untaken > 0
   }
 
   #pause(ms: number): Promise<void> {
