@@ -15,6 +15,8 @@ export const TARGET_MS = 0.5
 export const LONG_TARGET_MS = 10
 /** Chunks grow beyond TARGET_MS when the queue holds at least this many of them for every slot. */
 const LONG_QUEUE = 16
+/** Least work of a chunk when slots share the end of a job that was cut elsewhere: each costs about 1 ms of CPU. */
+const LEAST_TAIL_MS = 20
 /** Most tasks of one chunk when each task has a promise of its own. */
 export const CALL_CAP = 256
 /** Most tasks of one chunk of a map, where a task costs nothing but its value. */
@@ -56,12 +58,14 @@ export function learn(pace: Pace, tasks: number, ms: number): void {
  * so that no slot is left with a long one while the others have nothing.
  *
  * @param idle slots that could begin now
+ * @param tail what was cut elsewhere is shared all the same, since little comes after it
  */
 export function chunkSize(
   pace: Pace,
   queued: number,
   cap: number,
   idle: number,
+  tail: boolean,
   { slots, precutMs }: Settings,
 ): number {
   if (pace.msPerTask === undefined) return 1
@@ -70,6 +74,9 @@ export function chunkSize(
   const byTime = pace.msPerTask > 0 ? target / pace.msPerTask : cap
   const byBytes = pace.bytesPerTask > 0 ? CHUNK_BYTES / pace.bytesPerTask : cap
   const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const byTail = Math.ceil(queued / (precutMs === undefined ? 2 * slots : Math.max(1, idle)))
+  const byShare = Math.ceil(queued / (2 * slots))
+  const byIdle = Math.ceil(queued / Math.max(1, idle))
+  const least = LEAST_TAIL_MS / pace.msPerTask
+  const byTail = precutMs === undefined ? byShare : tail ? Math.min(byIdle, Math.max(least, byShare)) : byIdle
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

@@ -52,6 +52,8 @@ export interface LedgerChunk {
   count: number
   attempt: number
   solo: boolean
+  /** Little comes after it: the slots of its node share it. */
+  tail: boolean
   /** Nodes that were lost with these tasks. */
   losses: number
   /** See Span. */
@@ -83,7 +85,7 @@ export interface LedgerChunk {
 }
 
 /** A chunk of these tasks, of which nothing has left yet. */
-export function newChunk(id: number, job: LedgerJob, span: Span, now: number): LedgerChunk {
+export function newChunk(id: number, job: LedgerJob, span: Span, tail: boolean, now: number): LedgerChunk {
   const { start, end, attempt, solo, losses, since } = span
   return {
     id,
@@ -92,6 +94,7 @@ export function newChunk(id: number, job: LedgerJob, span: Span, now: number): L
     count: end - start,
     attempt,
     solo,
+    tail,
     losses,
     since,
     open: [[start, end]],
@@ -135,8 +138,8 @@ export type LedgerEvent =
   | { type: 'drop'; job: number; start: number; end: number }
   /** Nobody wants the rest of this job; it is over. */
   | { type: 'forget'; job: number }
-  /** Slots of the nodes that satisfy a need, and how many of them have no work. */
-  | { type: 'capacity'; need: string; slots: number; free: number }
+  /** Slots of the nodes that satisfy a need, how many of them have no work, and how many the smallest node has. */
+  | { type: 'capacity'; need: string; slots: number; free: number; team: number }
   /** The message of a chunk was published: in the queue, or to a `node` that should have room for it. */
   | { type: 'sent'; chunk: number; bytes: number; node?: string | undefined }
   /** Only the first `count` tasks of a chunk that is being prepared fit a message. */

@@ -158,6 +158,7 @@ export class Ledger {
         const demand = this.#turns.demand(event.need)
         demand.slots = event.slots
         demand.free = event.free
+        demand.team = event.team
         return
       }
       case 'sent':
@@ -543,8 +544,9 @@ export class Ledger {
   }
 
   #publish(job: LedgerJob): void {
+    const tail = this.#turns.isTail(job)
     const span = job.backlog.take(this.#turns.most(job)) as Span
-    const chunk = newChunk(this.#nextChunk++, job, span, this.#now)
+    const chunk = newChunk(this.#nextChunk++, job, span, tail, this.#now)
     job.pace.largest = Math.max(job.pace.largest, chunk.count)
     job.preparing++
     job.chunks.add(chunk)

@@ -42,3 +42,12 @@ export function gapsOf(spans: Pair[], start: number, count: number): number[] {
   }
   return missing
 }
+
+/** What is left of `count` tasks without those at the offsets `ignore`: the opposite of `gapsOf`. */
+export function* runs(start: number, count: number, ignore: readonly number[]): Generator<Pair> {
+  let from = 0
+  for (const offset of [...ignore, count]) {
+    if (offset > from) yield [start + from, start + offset]
+    from = offset + 1
+  }
+}

@@ -81,9 +81,11 @@ export class Scheduler {
       case 'job':
         return this.#onJob(event.spec)
       case 'tasks': {
-        const { start, end, attempt, apart } = event
+        const { start, end, attempt, apart, tail = false } = event
         const job = this.#jobs.get(event.job)
-        job?.queue.push({ start, end, attempt, solo: job.spec.solo, apart })
+        if (!job) return
+        job.tail = tail
+        job.queue.push({ start, end, attempt, solo: job.spec.solo, apart })
         return
       }
       case 'drop':
@@ -128,6 +130,7 @@ export class Scheduler {
     this.#jobs.set(spec.id, {
       spec,
       queue: new RangeQueue(),
+      tail: false,
       pace: newPace(),
       chunks: new Set(),
       crashes: new Map(),
@@ -298,6 +301,8 @@ export class Scheduler {
       if (slot.state !== 'ready' || active(slot) !== 1 || !slot.chunks.every((each) => this.#isShort(each)))
         continue
       const job = this.#pick(slot, true)
+      // What is left goes to whichever slot idles first.
+      if (job?.tail && !slot.chunks.every((each) => this.#isShort(each, PREFETCH_MS))) continue
       if (job) this.#send(job, slot)
     }
     this.#shareOut()
@@ -336,7 +341,7 @@ export class Scheduler {
 
   #send(job: Job, slot: Slot): boolean {
     const idle = this.#settings.precutMs === undefined ? 0 : this.#idle(slot.pool)
-    const size = chunkSize(job.pace, job.queue.length, job.spec.cap, idle, this.#settings)
+    const size = chunkSize(job.pace, job.queue.length, job.spec.cap, idle, job.tail, this.#settings)
     const range = job.queue.take(job.spec.solo ? 1 : size)
     if (!range) return false
     const count = range.end - range.start
@@ -468,11 +473,14 @@ export class Scheduler {
   }
 
   /** Whether the slot needs no more for it than another chunk may wait there. */
-  #isShort({ waiting, solo, job, count, reported }: Chunk): boolean {
+  #isShort({ waiting, solo, job, count, reported }: Chunk, most = this.#shortMs): boolean {
     if (waiting) return true
     const ms = job.pace.msPerTask
-    const most = Math.max(PREFETCH_MS, this.#settings.precutMs ?? 0)
     return !solo && ms !== undefined && ms * (count - reported) <= most
+  }
+
+  get #shortMs(): number {
+    return Math.max(PREFETCH_MS, this.#settings.precutMs ?? 0)
   }
 
   #pool(key: string): Pool {

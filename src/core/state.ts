@@ -6,8 +6,8 @@ export interface Settings {
   /** Most slots that run tasks at the same time. */
   slots: number
   /**
-   * Who feeds the queue has cut the work already, and sees to it that nothing is left over at the end: a chunk is all
-   * that is there, up to so many milliseconds of work, but its part when several slots idle. @default undefined: we cut
+   * Who feeds the queue has cut the work already, and says when little is left: until then a chunk is all that is there,
+   * up to so many milliseconds of work, but its part when several slots idle. @default undefined: we cut
    */
   precutMs?: number | undefined
 }
@@ -32,6 +32,8 @@ export interface JobSpec {
 export interface Job {
   spec: JobSpec
   queue: RangeQueue
+  /** Little comes after what is queued, says who has cut it: slots share what is left. */
+  tail: boolean
   pace: Pace
   /** Chunks in flight. */
   chunks: Set<Chunk>
@@ -81,8 +83,16 @@ export type Event =
   /** Work for this pool is being prepared: a slot may start meanwhile. */
   | { type: 'warm'; pool: string }
   | { type: 'job'; spec: JobSpec }
-  /** Tasks to run: new ones, or (`attempt` > 1) failed ones again. `apart`: see Range. */
-  | { type: 'tasks'; job: number; start: number; end: number; attempt: number; apart?: boolean | undefined }
+  /** Tasks to run: new ones, or (`attempt` > 1) failed ones again. `apart`: see Range. `tail`: see Job. */
+  | {
+      type: 'tasks'
+      job: number
+      start: number
+      end: number
+      attempt: number
+      apart?: boolean | undefined
+      tail?: boolean | undefined
+    }
   /** Nobody wants these tasks any more. */
   | { type: 'drop'; job: number; start: number; end: number }
   /** Nobody wants the rest of this job. */

@@ -1,6 +1,6 @@
 /** Whose turn it is: which job's chunk leaves next, and how large it is. */
 import type { LedgerJob, LedgerJobSpec, LedgerSettings } from './ledger-state.ts'
-import { ahead, type Demand, remoteChunkSize, windowOf } from './window.ts'
+import { ahead, type Demand, isTail, remoteChunkSize, windowOf } from './window.ts'
 
 export class Turns {
   readonly #settings: LedgerSettings
@@ -25,7 +25,7 @@ export class Turns {
 
   demand(need: string): Demand {
     let demand = this.#demands.get(need)
-    if (!demand) this.#demands.set(need, (demand = { slots: 0, free: 0, inFlight: new Map() }))
+    if (!demand) this.#demands.set(need, (demand = { slots: 0, free: 0, team: 1, inFlight: new Map() }))
     return demand
   }
 
@@ -52,7 +52,12 @@ export class Turns {
   most(job: LedgerJob): number {
     const { spec, pace, backlog } = job
     if (isSolo(job)) return 1
-    return remoteChunkSize(pace, backlog.length, this.demand(spec.need).slots, spec.cap, this.#settings)
+    return remoteChunkSize(pace, backlog.length, this.demand(spec.need), spec.cap, this.#settings)
+  }
+
+  /** Whether its nodes have so little to get of it that their slots had better share each chunk. */
+  isTail({ spec, pace, backlog }: LedgerJob): boolean {
+    return isTail(pace, backlog.length, this.demand(spec.need), this.#settings)
   }
 
   #mayLeave(job: LedgerJob): boolean {
@@ -63,7 +68,7 @@ export class Turns {
     // Until its size is known only one chunk is prepared, and only two at a time that have to be stored.
     const large = pace.bytesPerTask > this.#settings.inlineBytes
     if (job.preparing >= (pace.bytesPerTask === 0 ? 1 : large ? 2 : Infinity)) return false
-    const window = windowOf(pace, job.backlog.length, demand.slots, spec.cap, this.#settings)
+    const window = windowOf(pace, job.backlog.length, demand, spec.cap, this.#settings)
     if (ahead(demand, spec.priority) < window) return true
     // A job that came later gets its share although the others have filled the window.
     return chunks.size < Math.max(1, Math.floor(window / this.#rivals(spec)))

@@ -13,8 +13,6 @@ const SHORT_LEAST = 8
 /** The same when they have at least so much work, milliseconds: one runs and one waits, which is what nodes have room for. */
 const DEPTH = 2
 const DEPTH_MS = 5
-/** Chunks grow when the backlog holds at least this many of them for every slot. */
-const LONG_BACKLOG = 2
 /** Chunks beyond one for each slot when they are long, as a part of the slots, and at least. */
 const SPARE_PART = 1 / 4
 const SPARE_LEAST = 2
@@ -22,7 +20,7 @@ const SPARE_LEAST = 2
 const GROWTH = 8
 /** Least work of a chunk, milliseconds, even if slots get none for that: a chunk costs client, server and node some 4 ms. */
 const LEAST_MS = 3
-/** The same while every slot can have that much. */
+/** The same for each slot that shares it, while each can have that much. */
 const LEAST_SHARED_MS = 20
 
 /** What nodes that satisfy a need offer, and what they have of us. */
@@ -30,9 +28,14 @@ export interface Demand {
   slots: number
   /** Slots without work, as far as heartbeats tell. */
   free: number
+  /** Slots of the smallest node: so many can share a chunk. */
+  team: number
   /** Chunks on their way or running, by priority. */
   inFlight: Map<number, number>
 }
+
+/** As much of it as sizes depend on. */
+type Takers = Pick<Demand, 'slots' | 'team'>
 
 /**
  * Most chunks of jobs like this one that are on their way or run at the same time.
@@ -42,33 +45,29 @@ export interface Demand {
 export function windowOf(
   pace: Pace,
   queued: number,
-  slots: number,
+  takers: Takers,
   cap: number,
   settings: LedgerSettings,
 ): number {
+  const { slots } = takers
   if (slots === 0) return 0
   const least = slots + Math.max(SPARE_LEAST, Math.ceil(SPARE_PART * slots))
   const { targetMs } = settings
   if (pace.msPerTask === undefined || pace.msPerTask >= targetMs) return least
-  const next = pace.msPerTask * remoteChunkSize(pace, queued, slots, cap, settings)
+  const next = pace.msPerTask * remoteChunkSize(pace, queued, takers, cap, settings)
   if (next < DEPTH_MS) return Math.max(least, SHORT_LEAST, SHORT_DEPTH * slots)
   // The same work in fewer that are longer.
   return Math.max(least, Math.min(DEPTH * slots, Math.ceil((SHORT_DEPTH * slots * targetMs) / next)))
 }
 
-/**
- * Work that a chunk should have, milliseconds: more while there is plenty, unless each task is enough by itself, or
- * nobody knows how long tasks take now.
- */
-function chunkMs(
-  { msPerTask = 0, isOld }: Pace,
+/** Whether the backlog is less than one long chunk for each slot. */
+export function isTail(
+  { msPerTask }: Pace,
   queued: number,
-  slots: number,
-  { targetMs, longTargetMs }: LedgerSettings,
-): number {
-  if (isOld || msPerTask >= targetMs) return targetMs
-  const share = (msPerTask * queued) / (LONG_BACKLOG * Math.max(1, slots))
-  return Math.min(longTargetMs, Math.max(targetMs, share))
+  { slots }: Takers,
+  { longTargetMs }: LedgerSettings,
+): boolean {
+  return msPerTask !== undefined && msPerTask * queued <= longTargetMs * slots
 }
 
 /** Chunks in flight that go before those of this priority, or beside them. */
@@ -78,21 +77,31 @@ export function ahead({ inFlight }: Demand, priority: number): number {
   return sum
 }
 
-/** Number of tasks for the next chunk, at least 1; see `chunkSize` in chunk-size.ts. */
+/**
+ * Number of tasks for the next chunk, at least 1; see `chunkSize` in chunk-size.ts. As the backlog runs dry nodes get less and less
+ * (guided self-scheduling), and each divides that among its slots, which costs a quarter of a chunk; a single node gets all.
+ */
 export function remoteChunkSize(
   pace: Pace,
   queued: number,
-  slots: number,
+  { slots, team }: Takers,
   cap: number,
-  settings: LedgerSettings,
+  { targetMs, longTargetMs, inlineBytes }: LedgerSettings,
 ): number {
-  if (pace.msPerTask === undefined) return 1
-  const tasksIn = (ms: number): number => (pace.msPerTask ? ms / pace.msPerTask : cap)
-  const target = chunkMs(pace, queued, slots, settings)
-  const byTime = tasksIn(target)
-  const byBytes = pace.bytesPerTask > 0 ? (0.9 * settings.inlineBytes) / pace.bytesPerTask : cap
-  const byGrowth = Math.max(1, pace.largest * GROWTH)
-  const share = queued / Math.max(1, slots)
-  const byTail = Math.max(tasksIn(LEAST_MS), Math.min(tasksIn(LEAST_SHARED_MS), share), Math.ceil(share / 2))
+  const { msPerTask, bytesPerTask, largest, isOld } = pace
+  if (msPerTask === undefined) return 1
+  const tasksIn = (ms: number): number => (msPerTask > 0 ? ms / msPerTask : cap)
+  const share = queued / Math.max(1, slots / team)
+  const next = slots <= team ? share : share / 2
+  // Unless each task is enough by itself, or nobody knows how long tasks take now.
+  const long = isOld || msPerTask >= targetMs ? targetMs : longTargetMs
+  const byTime = tasksIn(Math.min(long, Math.max(targetMs, msPerTask * next)))
+  const byBytes = bytesPerTask > 0 ? (0.9 * inlineBytes) / bytesPerTask : cap
+  const byGrowth = Math.max(1, largest * GROWTH)
+  const byTail = Math.max(
+    tasksIn(LEAST_MS),
+    Math.min(tasksIn(LEAST_SHARED_MS * team), share),
+    Math.ceil(next),
+  )
   return Math.max(1, Math.floor(Math.min(byTime, byBytes, byGrowth, byTail, cap)))
 }

@@ -36,8 +36,8 @@ interface LiveSlot {
 }
 
 export interface LocalJob extends EngineJob {
-  /** @param apart no report has results of these tasks and of others: for whoever has to tell them apart */
-  add(start: number, end: number, attempt: number, apart?: boolean): void
+  /** @param cut who has cut the work: no report has results of these tasks and of others. `tail`: little comes after them */
+  add(start: number, end: number, attempt: number, cut?: { tail: boolean }): void
 }
 
 export class LocalEngine implements Engine {
@@ -80,10 +80,18 @@ export class LocalEngine implements Engine {
     const { priority, cap, solo, concurrency, crashes } = spec
     this.#handle({ type: 'job', spec: { id: key, pool, priority, cap, solo, concurrency, crashes } })
     return {
-      add: (start, end, attempt, apart) => {
+      add: (start, end, attempt, cut) => {
         if (this.#closed) return client.lost(start, end - start, new ClosedError())
         this.#count(job, end - start)
-        this.#handle({ type: 'tasks', job: key, start, end, attempt, apart })
+        this.#handle({
+          type: 'tasks',
+          job: key,
+          start,
+          end,
+          attempt,
+          apart: cut !== undefined,
+          tail: cut?.tail,
+        })
       },
       drop: (start, end) => {
         if (!this.#jobs.has(key)) return

@@ -53,6 +53,8 @@ export interface TaskMessage {
   attempt: number
   /** Offsets of tasks that must not run. */
   skip: number[]
+  /** Little comes after it: the slots of the node had better share it. */
+  tail?: boolean | undefined
   /** A frame of the RemoteSpec, which a node that knows the job does not read. Absent where it is known to know it. */
   spec?: Uint8Array | undefined
   /** A frame of the arguments (`payloadFrame`). */

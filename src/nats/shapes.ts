@@ -94,6 +94,7 @@ export const SHAPES: Record<MessageType, Check> = {
       client: identity,
       ...tasks,
       attempt: count,
+      tail: optional(bool),
       spec: optional(bytes),
       payload: where,
       got: optional(confirmations),

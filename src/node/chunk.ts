@@ -30,6 +30,8 @@ export class Chunk {
   readonly attempt: number
   /** Offsets. */
   readonly skip: number[]
+  /** Little comes after it. */
+  readonly tail: boolean
   /** Its arguments, one list per task; there once it is not `loading` any more, and until it is `over`. */
   payload: Payload | undefined
   /** Where JetStream hears of it; undefined when the server that gave it has lost its memory. */
@@ -52,7 +54,7 @@ export class Chunk {
   readonly #settled: Uint8Array
 
   constructor(message: TaskMessage, ack: string | undefined, now: number) {
-    const { client, job, chunk, start, count, attempt, skip } = message
+    const { client, job, chunk, start, count, attempt, skip, tail = false } = message
     this.key = keyOf(client, job, chunk)
     this.client = client
     this.job = job
@@ -61,6 +63,7 @@ export class Chunk {
     this.end = start + count
     this.attempt = attempt
     this.skip = skip
+    this.tail = tail
     this.ack = ack
     this.since = now
     this.open = count

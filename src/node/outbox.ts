@@ -12,7 +12,7 @@ import { type Chunk, keyOf, type Loss } from './chunk.ts'
 import { gather } from './gather.ts'
 
 /** Results of a chunk that still runs may wait this long for others: a message costs both ends 0.3 ms. */
-const GATHER_MS = 100
+const GATHER_MS = 200
 /** How often it is looked for what has to be sent again, milliseconds. */
 const LOOK_MS = RESEND_MS / 2
 

@@ -277,7 +277,7 @@ export class Work {
       return
     }
     chunk.state = 'queued'
-    for (const [start, end] of chunk.openRanges()) job.engine.add(start, end, chunk.attempt, true)
+    for (const [start, end] of chunk.openRanges()) job.engine.add(start, end, chunk.attempt, chunk)
   }
 
   #unblock(job: Job): void {

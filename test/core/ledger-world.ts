@@ -346,7 +346,8 @@ export class LedgerWorld {
     const nodes = this.nodes.filter(({ id }) => this.#seen.has(id))
     const slots = nodes.reduce((sum, node) => sum + node.slots, 0)
     const free = nodes.reduce((sum, node) => sum + Math.max(0, node.slots - node.held.size), 0)
-    this.handle({ type: 'capacity', need: 'any', slots, free })
+    const team = nodes.length > 0 ? Math.min(...nodes.map((node) => node.slots)) : 1
+    this.handle({ type: 'capacity', need: 'any', slots, free, team })
   }
 
   #tick(): void {

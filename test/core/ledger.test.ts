@@ -20,7 +20,7 @@ class Hand {
   acks = true
 
   constructor(slots = 2, spec: Partial<LedgerJobSpec> = {}) {
-    this.say({ type: 'capacity', need: 'any', slots, free: slots })
+    this.say({ type: 'capacity', need: 'any', slots, free: slots, team: 1 })
     this.job(1, spec)
   }
 
@@ -79,7 +79,7 @@ describe('the ledger', () => {
     const hand = new Hand(0)
     hand.add(0, 100)
     expect(hand.published()).toEqual([])
-    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 2 })
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 2, team: 1 })
     expect(hand.published()).toEqual([
       [1, 0, 1, 1],
       [2, 1, 1, 1],
@@ -227,10 +227,10 @@ describe('the ledger', () => {
     hand.add(0, 1)
     hand.wait(2900)
     expect(again()).toEqual([])
-    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0, team: 1 })
     hand.wait(29_000)
     expect(again()).toEqual([])
-    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1 })
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1, team: 1 })
     hand.say({ type: 'tick' })
     expect(again()).toHaveLength(1)
     hand.wait(1900)
@@ -264,7 +264,7 @@ describe('the ledger', () => {
     const hand = new Hand()
     const again = (): number => hand.said.splice(0).filter(({ type }) => type === 'republish').length
     hand.add(0, 1)
-    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0 })
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 0, team: 1 })
     hand.wait(3100)
     expect(again()).toBe(0)
     hand.say({ type: 'nodeLost', node: 'a' })
@@ -374,7 +374,7 @@ describe('the ledger', () => {
     const [chunk, start, count] = hand.published()[0] as [number, number, number]
     expect(count).toBe(8)
     hand.say({ type: 'held', node: 'slow', chunks: [[1, chunk]] })
-    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1 })
+    hand.say({ type: 'capacity', need: 'any', slots: 2, free: 1, team: 1 })
     hand.say({ type: 'drop', job: 1, start: 0, end: start })
     hand.say({ type: 'drop', job: 1, start: start + count, end: 40 })
     hand.said = []

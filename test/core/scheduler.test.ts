@@ -89,6 +89,47 @@ describe('scheduler', () => {
     expect(sent(handle({ type: 'done', chunk: 3, count: 4, last: true, ms: 40, bytes: 0 }))).toEqual([])
   })
 
+  it('shares the end of work that was cut already among slots as they idle', () => {
+    const scheduler = new Scheduler({ slots: 2, precutMs: 250 })
+    const handle = (event: Event) => scheduler.handle(event, 0)
+    const spec = { id: 1, pool: 'a', priority: 0, cap: 256, solo: false, concurrency: Infinity, crashes: 3 }
+    const counts = [0]
+    const noted = (chunks: [number, number][]) => {
+      for (const [, count] of chunks) counts.push(count)
+      return chunks
+    }
+    const add = (start: number, end: number, tail: boolean) =>
+      noted(sent(handle({ type: 'tasks', job: 1, start, end, attempt: 1, apart: true, tail })))
+    const done = (chunk: number) => {
+      const count = counts[chunk] as number
+      return noted(sent(handle({ type: 'done', chunk, count, last: true, ms: 10 * count, bytes: 0 })))
+    }
+    handle({ type: 'job', spec })
+    add(0, 2, false)
+    for (const slot of [1, 2]) noted(sent(handle({ type: 'ready', slot })))
+    for (const chunk of [1, 2]) done(chunk)
+    add(2, 18, false)
+    for (const chunk of [3, 4]) done(chunk)
+    add(18, 66, false)
+    // Not behind what runs: whichever slot ends first takes a part.
+    expect(add(66, 91, true)).toEqual([])
+    expect(done(5)).toEqual([[66, 7]])
+    expect(done(6)).toEqual([[73, 5]])
+    expect(done(7)).toEqual([[78, 4]])
+    expect(done(8)).toEqual([[82, 3]])
+    // What waits behind a short one hides the way to the slot.
+    expect(done(9)).toEqual([
+      [85, 2],
+      [87, 2],
+    ])
+    for (let chunk = 10; chunk < counts.length; chunk++) done(chunk)
+    // At once where they idle.
+    expect(add(91, 95, true)).toEqual([
+      [91, 2],
+      [93, 2],
+    ])
+  })
+
   it('takes back what waits in a slot behind work that proves to be long', () => {
     const scheduler = new Scheduler({ slots: 1, precutMs: 250 })
     const handle = (event: Event) => scheduler.handle(event, 0)

@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { remoteChunkSize, windowOf } from '../../src/core/window.ts'
+import { isTail, remoteChunkSize, windowOf } from '../../src/core/window.ts'
 
 const settings = { targetMs: 40, longTargetMs: 250, inlineBytes: 256 << 10, pubAckMs: 2000 }
 const size = (
   msPerTask: number | undefined,
   queued: number,
   slots: number,
-  { largest = 1e6, isOld = false } = {},
-): number => remoteChunkSize({ msPerTask, bytesPerTask: 0, largest, isOld }, queued, slots, 65_536, settings)
+  { largest = 1e6, isOld = false, team = 1 } = {},
+): number =>
+  remoteChunkSize({ msPerTask, bytesPerTask: 0, largest, isOld }, queued, { slots, team }, 65_536, settings)
 
 describe('a chunk for a cluster', () => {
   it('has one task while nothing is known of them, and grows eightfold at most', () => {
@@ -40,6 +41,33 @@ describe('a chunk for a cluster', () => {
     expect(size(10, 20, 20)).toBe(1)
   })
 
+  it('is the rest of the job for a single node, which shares it among its slots', () => {
+    expect(size(10, 40, 4, { team: 4 })).toBe(25)
+    expect(size(10, 20, 4, { team: 4 })).toBe(20)
+    expect(size(10, 2, 4, { team: 4 })).toBe(2)
+    expect(size(10, 2, 1)).toBe(2)
+  })
+
+  it('shrinks more slowly where nodes can share it', () => {
+    const sizes: number[] = []
+    for (let left = 100; left > 0; left -= sizes.at(-1) as number) sizes.push(size(10, left, 4, { team: 2 }))
+    expect(sizes).toEqual([25, 18, 14, 10, 8, 6, 4, 4, 4, 3, 2, 1, 1])
+    expect(size(10, 8, 8, { team: 2 })).toBe(2)
+  })
+
+  it('is one of the last when less than a long one is left for each slot', () => {
+    const last = (msPerTask: number | undefined, queued: number): boolean =>
+      isTail(
+        { msPerTask, bytesPerTask: 0, largest: 1e6, isOld: false },
+        queued,
+        { slots: 4, team: 2 },
+        settings,
+      )
+    expect(last(10, 101)).toBe(false)
+    expect(last(10, 100)).toBe(true)
+    expect(last(undefined, 1)).toBe(false)
+  })
+
   it('has a few milliseconds of tiny tasks, however many slots would like some', () => {
     expect(size(0.001, 100_000, 2000)).toBe(3000)
     expect(size(0, 100_000, 2000)).toBe(65_536)
@@ -48,7 +76,13 @@ describe('a chunk for a cluster', () => {
 
 describe('the chunks of a job that are out at the same time', () => {
   const window = (msPerTask: number | undefined, queued: number, slots: number, cap = 65_536): number =>
-    windowOf({ msPerTask, bytesPerTask: 0, largest: 1e6, isOld: false }, queued, slots, cap, settings)
+    windowOf(
+      { msPerTask, bytesPerTask: 0, largest: 1e6, isOld: false },
+      queued,
+      { slots, team: 1 },
+      cap,
+      settings,
+    )
 
   it('are a few more than slots while nothing is known of them, and when each is long', () => {
     expect(window(undefined, 1000, 2)).toBe(4)

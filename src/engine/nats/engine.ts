@@ -6,6 +6,7 @@ import type { Msg } from '@nats-io/transport-node'
 import { decode, type Encoded, fromFrame } from '../../codec/index.ts'
 import { Ledger } from '../../core/ledger.ts'
 import type { LedgerAction, LedgerEvent } from '../../core/ledger-state.ts'
+import { runs } from '../../core/pairs.ts'
 import { BlobError, ClosedError, DecodeError, LinkError, NodeLostError } from '../../errors.ts'
 import { Blobs } from '../../nats/blobs.ts'
 import { type Connection, openConnection } from '../../nats/connection.ts'
@@ -38,8 +39,9 @@ import { heldFor, Members } from './members.ts'
 import { Parcels } from './parcels.ts'
 import { reason, Waiting } from './waiting.ts'
 
-/** How often lost nodes and unanswered messages are looked for, milliseconds. */
+/** How often lost nodes and unanswered messages are looked for, milliseconds, and while no task is open. */
 const TICK_MS = 250
+const IDLE_TICK_MS = 750
 /** The first nodes get this long to say that they are there. */
 const ROLL_MS = 300
 /** After each that does, the next ones get this long, or twice as long as it took. */
@@ -71,6 +73,7 @@ export class NatsEngine implements Engine {
   /** Results that are being fetched: `node job chunk seq`. */
   readonly #fetching = new Set<string>()
   readonly #timers: NodeJS.Timeout[] = []
+  #nextTick: NodeJS.Timeout | undefined
   readonly #todo: LedgerAction[] = []
   #acting = false
   #server: string | undefined
@@ -131,7 +134,7 @@ export class NatsEngine implements Engine {
     this.#subscribe(`${inboxOf(identity)}.ack.*`, (message) => this.#acked(message))
     connection.onStatus((status) => this.#status(status))
     void connection.closed.then((error) => this.#refused(error))
-    this.#every(TICK_MS, () => this.#tick())
+    this.#tickIn(IDLE_TICK_MS)
     this.#every(ALIVE_MS, () => this.#alive())
     connection.unref()
     process.on('beforeExit', this.#onBeforeExit)
@@ -207,6 +210,7 @@ export class NatsEngine implements Engine {
     if (this.#closed) return
     this.#closed = error
     for (const timer of this.#timers) clearInterval(timer)
+    clearTimeout(this.#nextTick)
     process.off('beforeExit', this.#onBeforeExit)
     for (const job of [...this.#jobs.values()]) {
       this.#forget(job)
@@ -447,15 +451,22 @@ export class NatsEngine implements Engine {
 
   // ---- at times -----------------------------------------------------------------------------------------
 
-  #tick(): void {
+  #tickIn(ms: number): void {
+    this.#nextTick = setTimeout(() => {
+      this.#tick(ms)
+      this.#tickIn(this.#open > 0 ? TICK_MS : IDLE_TICK_MS)
+    }, ms).unref()
+  }
+
+  #tick(every: number): void {
     const now = performance.now()
     if (this.#connection.up) {
-      const lost = this.#members.lost(now, TICK_MS)
+      const lost = this.#members.lost(now, every)
       if (lost.length > 0 || this.#capacityChanged) this.#tellCapacities()
       for (const node of lost) this.#handle({ type: 'nodeLost', node })
     }
     this.#handle({ type: 'tick' })
-    this.#waiting.look(this.#reason(), now)
+    if (this.#waiting.isDue(now)) this.#waiting.look(this.#reason(), now)
     if (this.#connection.up) this.#litter.sweep(now)
   }
 
@@ -564,6 +575,7 @@ export class NatsEngine implements Engine {
   #pauseAtExit(): void {
     if (this.#saidBye || this.#closed) return
     if (this.#connection.up) void this.#litter.clear()
+    this.#mail.post()
     this.#say({ type: 'bye', client: this.#connection.identity })
     this.#saidBye = true
   }
@@ -586,12 +598,3 @@ function unharmed(act: () => void): void {
 
 /** Something that was stored is not there (any more). */
 const isMissing = (error: unknown): boolean => error instanceof BlobError && error.code === 'DICOMP_E_BLOB'
-
-/** What is left of `count` tasks without those at the offsets `ignore`. */
-function* runs(start: number, count: number, ignore: number[]): Generator<[number, number]> {
-  let from = 0
-  for (const offset of [...ignore, count]) {
-    if (offset > from) yield [start + from, start + offset]
-    from = offset + 1
-  }
-}

@@ -4,7 +4,7 @@ import { type Confirmation, type ToNode, writeMessage } from '../../nats/message
 type Drop = Extract<ToNode, { type: 'drop' }>
 
 /** Confirmations may wait this long for company: nothing but memory of nodes depends on them. */
-const CONFIRM_MS = 2
+const CONFIRM_MS = 50
 
 /** Most of them in a message of another kind, whose size must not depend on them much. */
 const BY_THE_WAY = 16
@@ -71,7 +71,7 @@ export class Mail {
 
   /** Mostly a chunk has left with them meanwhile: a timer would wake the process for nothing. */
   #wait(): void {
-    if (this.#unposted) this.#timer ??= setTimeout(() => this.post(), CONFIRM_MS)
+    if (this.#unposted) this.#timer ??= setTimeout(() => this.post(), CONFIRM_MS).unref()
   }
 
   /** All that is decided in one go is said together. */

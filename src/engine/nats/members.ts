@@ -115,15 +115,18 @@ export class Members {
     return lost
   }
 
-  capacity(need: Need): { slots: number; free: number } {
+  /** `team`: slots of the smallest node. */
+  capacity(need: Need): { slots: number; free: number; team: number } {
     let slots = 0
     let free = 0
+    let team = Infinity
     for (const { beat } of this.#members.values()) {
       if (!beat || stateOf(beat) !== 'working' || !meets(need, beat)) continue
       slots += beat.slots
       free += beat.free
+      team = Math.min(team, beat.slots)
     }
-    return { slots, free }
+    return { slots, free, team: slots > 0 ? team : 1 }
   }
 
   slotsOf(node: string): number {

@@ -92,7 +92,7 @@ export class Parcels {
       return oversize(chunk, Infinity)
     }
     if (frame.length > VALUE_LIMIT_BYTES) return oversize(chunk, frame.length)
-    const { job, id, start, count, attempt } = chunk
+    const { job, id, start, count, attempt, tail } = chunk
     const task = (where: Bytes): TaskMessage => ({
       type: 'task',
       client: this.#client,
@@ -102,6 +102,7 @@ export class Parcels {
       count,
       attempt,
       skip,
+      ...(tail && { tail }),
       payload: where,
     })
     if (frame.length <= Math.min(INLINE_BYTES, large - spec.length - ENVELOPE_BYTES)) {

@@ -6,6 +6,8 @@ import type { NodeInfo } from '../engine.ts'
 /** A reason is said after it has lasted so long, and again after these pauses, the last of them over and over. */
 const FIRST_MS = 3000
 const AGAIN_MS = [60_000, 300_000, 1_800_000]
+/** It is looked for this often. */
+const LOOK_MS = 1000
 
 /** What is known when tasks wait. */
 export interface Situation {
@@ -54,12 +56,19 @@ export class Waiting {
   #reason: string | undefined
   #said = 0
   #next = 0
+  #lookedAt = 0
+
+  /** Whether it is time to look again. */
+  isDue(now: number): boolean {
+    return now - this.#lookedAt >= LOOK_MS
+  }
 
   /**
    * Notes why nothing runs now.
    * @param now `performance.now()`
    */
   look(why: string | undefined, now: number): void {
+    this.#lookedAt = now
     if (kindOf(why) !== kindOf(this.#reason)) {
       this.#since = now
       this.#said = 0
