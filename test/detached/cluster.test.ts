@@ -89,13 +89,14 @@ test('what was confirmed is read, though a replica lags behind', async () => {
   }
 }, 120_000)
 
-/** The first election takes a few seconds. */
+/** The first election takes a few seconds, on a busy machine more than 20. */
 async function again<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
+  const began = performance.now()
+  for (;;) {
     try {
       return await work()
     } catch (error) {
-      if (tries === 5) throw error
+      if (performance.now() - began > 60_000) throw error
       await sleep(500)
     }
   }

@@ -453,8 +453,8 @@ export class NatsEngine implements Engine {
 
   #tickIn(ms: number): void {
     this.#nextTick = setTimeout(() => {
-      this.#tick(ms)
       this.#tickIn(this.#open > 0 ? TICK_MS : IDLE_TICK_MS)
+      this.#tick(ms)
     }, ms).unref()
   }
 
@@ -479,16 +479,9 @@ export class NatsEngine implements Engine {
       if (state) jobs.push({ need, ...state })
       outlook.delete(needKey)
     }
-    const { pool, link, up } = this.#connection
-    const nodes = this.#members.list()
-    return reason({
-      engine: describeLink(link),
-      pool,
-      connected: up,
-      nodes,
-      jobs,
-      trouble: this.#departures.trouble,
-    })
+    const { pool, link, up: connected } = this.#connection
+    const { trouble } = this.#departures
+    return reason({ engine: describeLink(link), pool, connected, nodes: this.#members.list(), jobs, trouble })
   }
 
   #tellCapacities(): void {
