@@ -15,7 +15,7 @@ export const TARGET_MS = 0.5
 export const LONG_TARGET_MS = 10
 /** Chunks grow beyond TARGET_MS when the queue holds at least this many of them for every slot. */
 const LONG_QUEUE = 16
-/** Least work of a chunk when slots share the end of a job that was cut elsewhere: each costs about 1 ms of CPU. */
+/** Least work of a chunk when slots share the end of a job that was cut elsewhere, milliseconds. With 8 it ended no sooner. */
 const LEAST_TAIL_MS = 20
 /** Most tasks of one chunk when each task has a promise of its own. */
 export const CALL_CAP = 256

@@ -78,8 +78,9 @@ export function ahead({ inFlight }: Demand, priority: number): number {
 }
 
 /**
- * Number of tasks for the next chunk, at least 1; see `chunkSize` in chunk-size.ts. As the backlog runs dry nodes get less and less
- * (guided self-scheduling), and each divides that among its slots, which costs a quarter of a chunk; a single node gets all.
+ * Number of tasks for the next chunk, at least 1; see `chunkSize` in chunk-size.ts. As the backlog runs dry nodes get
+ * less and less (guided self-scheduling), and each divides that among its slots, of which we need not hear; a single
+ * node gets all.
  */
 export function remoteChunkSize(
   pace: Pace,
