@@ -3,7 +3,7 @@ import { type Confirmation, type ToNode, writeMessage } from '../../nats/message
 
 type Drop = Extract<ToNode, { type: 'drop' }>
 
-/** Confirmations may wait this long for company: nothing but memory of nodes depends on them. */
+/** Confirmations may wait this long for company: memory of nodes depends on them, and how soon one that drains can leave. */
 const CONFIRM_MS = 50
 
 /** Most of them in a message of another kind, whose size must not depend on them much. */
